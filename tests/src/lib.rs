@@ -1,0 +1,1 @@
+//! What the tests of the built binary share: daemons of their own, clients, clean-up.
