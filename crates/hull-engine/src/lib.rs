@@ -1,1 +1,4 @@
-//! hull-engine.
+//! Makes guests live: takes requests, asks `hull-model` what comes next, and has it done.
+
+pub mod error;
+pub mod record;
