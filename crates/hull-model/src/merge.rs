@@ -40,15 +40,9 @@ pub fn merge(mut spec: GuestSpec, image: &RunConfig) -> Result<GuestSpec, MergeE
     if spec.stop_signal.is_none() && !image.stop_signal.is_empty() {
         spec.stop_signal = Some(image.stop_signal.parse().map_err(MergeError::StopSignal)?);
     }
-    for port in image
-        .exposed_ports
-        .keys()
-        .filter(|port| !spec.exposed_ports.contains(port))
-        .cloned()
-        .collect::<Vec<_>>()
-    {
-        spec.exposed_ports.push(port);
-    }
+    let declared = image.exposed_ports.keys();
+    let new: Vec<_> = declared.filter(|port| !spec.exposed_ports.contains(port)).cloned().collect();
+    spec.exposed_ports.extend(new);
     if spec.healthcheck.is_none() {
         spec.healthcheck = image.healthcheck.clone();
     }
