@@ -1,4 +1,4 @@
 //! Makes guests live: takes requests, asks `hull-model` what comes next, and has it done.
 
 pub mod error;
-pub mod record;
+pub use hull_model::record;

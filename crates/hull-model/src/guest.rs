@@ -70,6 +70,10 @@ pub struct GuestSpec {
     pub healthcheck: Option<Healthcheck>,
     /// Parent of its cgroup; empty for the daemon's.
     pub cgroup_parent: String,
+    /// What a face was told in other words than these fields keep (`--cpus` for a quota, `-v a:b:z`
+    /// for a mount), by the face's own names, so that it can show them again. Opaque to everybody
+    /// else, and nothing is ever decided by it.
+    pub as_sent: BTreeMap<String, String>,
 }
 
 /// How long a guest may take to end.

@@ -40,6 +40,16 @@ pub struct Streams {
     pub stdin_once: bool,
     /// What the creator announced it would attach to; shown in `inspect`, no more.
     pub attach: [bool; 3],
+    /// Size the terminal begins with; `None` until a client says it.
+    pub window: Option<WindowSize>,
+}
+
+/// Size of a terminal in characters.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the names say it all")]
+pub struct WindowSize {
+    pub rows: u16,
+    pub columns: u16,
 }
 
 /// A further process in a running guest.

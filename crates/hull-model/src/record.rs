@@ -3,16 +3,16 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use hull_model::exit::Exit;
-use hull_model::guest::GuestSpec;
-use hull_model::id::GuestId;
-use hull_model::id_range::IdRange;
-use hull_model::image::Digest;
-use hull_model::life::State;
-use hull_model::mount::{Origin, Propagation, Target};
-use hull_model::name::Name;
-use hull_model::namespace::HostUser;
-use hull_model::time::Timestamp;
+use crate::exit::Exit;
+use crate::guest::GuestSpec;
+use crate::id::GuestId;
+use crate::id_range::IdRange;
+use crate::image::Digest;
+use crate::life::State;
+use crate::mount::{Origin, Propagation, Target};
+use crate::name::Name;
+use crate::namespace::HostUser;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One guest. Only its own task changes it.
