@@ -1,1 +1,19 @@
-//! hull-container.
+//! Containers: what a launch consists of, decided purely ([`plan`]), and carried out ([`launch`],
+//! [`exec`], [`cgroup`]).
+//!
+//! The effects run in the shim, a small program with one thread. Nothing here knows what an image
+//! is, and nothing is ever mounted in the host's mount namespace: mounts are made detached, held by
+//! descriptors, and attached inside the guest's namespace alone.
+
+pub mod cgroup;
+pub mod exec;
+mod failure;
+#[cfg(feature = "plan")]
+pub mod host;
+pub mod launch;
+pub mod plan;
+mod process;
+#[cfg(feature = "plan")]
+pub mod seccomp;
+
+pub use failure::{Failure, Kind};

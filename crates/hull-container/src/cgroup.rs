@@ -1,0 +1,164 @@
+//! A guest's control group, in every hierarchy the host has.
+
+mod freezer;
+mod lifecycle;
+mod stats;
+
+pub(crate) use lifecycle::Entrance;
+pub use stats::Stats;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::{Deserialize, Serialize};
+
+/// One guest's directories, what to write when they are made, and what to do with them later.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Cgroup {
+    /// One for each hierarchy.
+    pub directories: Vec<Directory>,
+}
+
+/// The guest's directory in one hierarchy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Directory {
+    /// The mount point of the hierarchy.
+    pub mount: PathBuf,
+    /// The guest's path below it, without leading slash.
+    pub path: PathBuf,
+    /// Which generation, and which controllers.
+    pub hierarchy: Hierarchy,
+    /// What to write into each directory above, if it is missing or differs, from the mount down.
+    pub parents: Vec<Write>,
+    /// What to write into the guest's own directory before a process is in it.
+    pub writes: Vec<Write>,
+    /// A device program for v2; empty for none.
+    pub devices: Vec<(u8, u8, i16, i32)>,
+}
+
+/// A cgroup hierarchy.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Hierarchy {
+    /// Controllers, or `name=…`, of a v1 hierarchy.
+    V1(Vec<String>),
+    /// The unified one.
+    V2,
+}
+
+/// One value for one file of a cgroup directory.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Write {
+    /// File name.
+    pub file: String,
+    /// What to write, without newline.
+    pub value: String,
+    /// What a missing file means.
+    pub missing: Missing,
+}
+
+/// What to do when the kernel lacks a file.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Missing {
+    /// The limit cannot be kept: fail.
+    Fail,
+    /// There is nothing to limit.
+    Ignore,
+}
+
+/// Something about a cgroup could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// A file would not take its value.
+    #[error("write {value:?} to {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        value: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory or file could not be made, read or removed.
+    #[error("{doing} {}: {source}", path.display())]
+    Path {
+        /// What was attempted.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The time given was not enough.
+    #[error("{doing} {}: not done in time", path.display())]
+    Late {
+        /// What was attempted.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// The host has no hierarchy for it.
+    #[error("this host's cgroups have no {0} controller")]
+    NoController(&'static str),
+}
+
+impl Directory {
+    /// The directory itself.
+    pub fn full(&self) -> PathBuf {
+        self.mount.join(&self.path)
+    }
+
+    /// Whether `controller` is one of a v1 hierarchy's.
+    pub fn has(&self, controller: &str) -> bool {
+        match &self.hierarchy {
+            Hierarchy::V1(names) => names.iter().any(|name| name == controller),
+            Hierarchy::V2 => false,
+        }
+    }
+}
+
+impl Cgroup {
+    /// The unified hierarchy's directory, on v2 and on hybrid hosts.
+    pub fn unified(&self) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.hierarchy == Hierarchy::V2)
+    }
+
+    /// The directory of a v1 controller.
+    pub fn v1(&self, controller: &str) -> Option<&Directory> {
+        self.directories.iter().find(|directory| directory.has(controller))
+    }
+
+    /// Changes limits of a running guest: `writes` are `update`'s directories' writes.
+    ///
+    /// Stops at the first failure; what was written before stays. A v1 memory limit and its limit
+    /// with swap depend on each other, so a refused pair is tried in the other order.
+    pub fn update(&self, update: &Self) -> Result<(), CgroupError> {
+        for directory in &update.directories {
+            if let Err(first) = write_all(&directory.full(), &directory.writes) {
+                let reversed: Vec<Write> = directory.writes.iter().rev().cloned().collect();
+                write_all(&directory.full(), &reversed).map_err(|_same_cause| first)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes `writes` below `directory`, in order, stopping at the first failure.
+pub(crate) fn write_all(directory: &Path, writes: &[Write]) -> Result<(), CgroupError> {
+    for Write { file, value, missing } in writes {
+        let path = directory.join(file);
+        // Not fs::write: it would create a file where the kernel has none and name it a success
+        // on a directory that is no cgroup.
+        let written = fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && *missing == Missing::Ignore => {}
+            Err(source) => {
+                return Err(CgroupError::Write { path, value: value.clone(), source });
+            }
+        }
+    }
+    Ok(())
+}

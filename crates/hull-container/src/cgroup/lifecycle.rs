@@ -1,0 +1,230 @@
+//! Making a guest's cgroup, and taking it away with everything in it.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal};
+
+use super::{Cgroup, CgroupError, Directory, Hierarchy, write_all};
+
+/// How a process just made gets into the cgroup.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// The v2 directory, for `CLONE_INTO_CGROUP`.
+    pub(crate) unified: Option<OwnedFd>,
+    /// `tasks` of each v1 hierarchy, open for writing.
+    pub(crate) tasks: Vec<OwnedFd>,
+}
+
+/// The most processes read from one cgroup at a time.
+const PROCESSES_MAX: usize = 65_536;
+/// Deepest nesting of cgroups that a guest may leave behind and that is still taken away.
+const DEPTH_MAX: usize = 64;
+
+impl Cgroup {
+    /// Makes all directories and writes their limits.
+    ///
+    /// A directory that already exists is a leftover and is used as it is. After an error, what was
+    /// made is removed again.
+    pub(crate) fn make(&self) -> Result<(), CgroupError> {
+        let made = self.directories.iter().try_for_each(make_one);
+        if made.is_err() {
+            for directory in &self.directories {
+                // Best effort: the first error is the one to report.
+                fs::remove_dir(directory.full()).unwrap_or_default();
+            }
+        }
+        made
+    }
+
+    /// Opens what a new process needs to be put inside.
+    pub(crate) fn entrance(&self) -> Result<Entrance, CgroupError> {
+        let mut entrance = Entrance { unified: None, tasks: Vec::new() };
+        for directory in &self.directories {
+            match directory.hierarchy {
+                Hierarchy::V2 => {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                    entrance.unified = Some(open(&directory.full(), flags)?);
+                }
+                // A thread that writes 0 to `tasks` moves itself, for which the kernel skips a lock
+                // whose price is an RCU grace period (cgroup_procs_write_start of Linux 6.18; some
+                // 10 ms on an idle machine). The launched process has one thread, so that is all.
+                Hierarchy::V1(_) => {
+                    let path = directory.full().join("tasks");
+                    entrance.tasks.push(open(&path, OFlags::WRONLY | OFlags::CLOEXEC)?);
+                }
+            }
+        }
+        Ok(entrance)
+    }
+
+    /// The processes in the guest's cgroup and below, by their numbers on the host.
+    pub fn processes(&self) -> Result<Vec<Pid>, CgroupError> {
+        let Some(directory) = self.authority() else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        visit(&directory.full(), DEPTH_MAX, &mut |at| collect(at, &mut found))?;
+        found.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Sends SIGKILL to everything inside, once.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        let unified = self.unified().map(|directory| directory.full().join("cgroup.kill"));
+        if unified.is_some_and(|file| fs::write(file, "1").is_ok()) {
+            return Ok(());
+        }
+        for pid in self.processes()? {
+            // Gone is as good as killed.
+            rustix::process::kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Kills what is left inside and removes all directories, nested ones too.
+    ///
+    /// What does not exist counts as removed. Dying processes keep a directory busy for a moment,
+    /// so it is tried again until `patience` is over. Errors do not stop the rest.
+    pub fn remove(&self, patience: Duration) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + patience;
+        let mut outcome = Ok(());
+        for directory in &self.directories {
+            let removed = self.remove_one(&directory.full(), deadline);
+            if outcome.is_ok() {
+                outcome = removed;
+            }
+        }
+        outcome
+    }
+
+    fn remove_one(&self, path: &Path, deadline: Instant) -> Result<(), CgroupError> {
+        let mut pause = Duration::from_micros(200);
+        loop {
+            match remove_tree(path, DEPTH_MAX) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+                Err(source) => {
+                    let path = path.to_owned();
+                    return Err(CgroupError::Path { doing: "remove cgroup", path, source });
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(CgroupError::Late { doing: "remove cgroup", path: path.to_owned() });
+            }
+            self.kill()?;
+            // Frozen processes of cgroup v1 do not die before they are thawed.
+            self.thaw_quietly();
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// The hierarchy whose list of processes is believed: one the guest's processes cannot leave.
+    fn authority(&self) -> Option<&Directory> {
+        self.v1("pids").or_else(|| self.v1("freezer")).or_else(|| self.directories.last())
+    }
+}
+
+fn make_one(directory: &Directory) -> Result<(), CgroupError> {
+    let mut path = directory.mount.clone();
+    for part in directory.path.components() {
+        write_changed(&path, directory)?;
+        path.push(part);
+        match fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(CgroupError::Path { doing: "make cgroup", path, source }),
+        }
+    }
+    write_all(&path, &directory.writes)?;
+    if directory.devices.is_empty() {
+        return Ok(());
+    }
+    let program: Vec<_> = directory
+        .devices
+        .iter()
+        .map(|&(code, registers, offset, immediate)| {
+            hull_sys::device_filter::Instruction { code, registers, offset, immediate }
+        })
+        .collect();
+    let fd = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
+    hull_sys::device_filter::attach(fd.as_fd(), &program)
+        .map_err(|source| CgroupError::Path { doing: "attach device program to", path, source })
+}
+
+/// Applies the parents' writes where they would change something: most starts find them done.
+fn write_changed(path: &Path, directory: &Directory) -> Result<(), CgroupError> {
+    for write in &directory.parents {
+        let now = fs::read_to_string(path.join(&write.file)).unwrap_or_default();
+        let wanted = write.value.trim_start_matches('+');
+        if !now.split_whitespace().any(|word| word == wanted) {
+            write_all(path, std::slice::from_ref(write))?;
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, CgroupError> {
+    rustix::fs::open(path, flags, Mode::empty()).map_err(|error| CgroupError::Path {
+        doing: "open",
+        path: path.to_owned(),
+        source: error.into(),
+    })
+}
+
+fn collect(directory: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
+    let text = fs::read_to_string(directory.join("cgroup.procs"))?;
+    let room = PROCESSES_MAX.saturating_sub(found.len());
+    found.extend(
+        text.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).take(room),
+    );
+    Ok(())
+}
+
+/// Calls `each` on `directory` and every cgroup below it.
+fn visit(
+    directory: &Path,
+    depth: usize,
+    each: &mut dyn FnMut(&Path) -> io::Result<()>,
+) -> Result<(), CgroupError> {
+    match each(directory) {
+        // Removed meanwhile, or a threaded v2 cgroup, whose processes its domain lists.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported)
+                || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {}
+        Err(source) => {
+            let path = directory.to_owned();
+            return Err(CgroupError::Path { doing: "read processes of", path, source });
+        }
+        Ok(()) => {}
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            visit(&entry.path(), depth - 1, each)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes `directory` after the cgroups below it.
+fn remove_tree(directory: &Path, depth: usize) -> io::Result<()> {
+    match fs::remove_dir(directory) {
+        // EBUSY says processes or children; only then is it worth looking for children.
+        Err(error) if error.kind() == ErrorKind::ResourceBusy && depth > 0 => {}
+        other => return other,
+    }
+    for entry in fs::read_dir(directory)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path(), depth - 1)?;
+        }
+    }
+    fs::remove_dir(directory)
+}

@@ -1,0 +1,200 @@
+//! Detached mounts of the host's files, made by the launcher with the host's privileges.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use hull_sys::mount::{self, Depth, attribute};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
+};
+
+use crate::failure::{Doing, Failure, Kind, plain};
+use crate::plan::{LaunchPlan, Mount, Propagation, Root, Rootfs};
+
+/// The guest's root, detached, its files' owners mapped if there is a user namespace.
+pub(crate) fn build(
+    root: &Root,
+    user_namespace: Option<&OwnedFd>,
+    plan: &LaunchPlan,
+) -> Result<OwnedFd, Failure> {
+    match &root.files {
+        Rootfs::Path(path) => layer(path, user_namespace),
+        Rootfs::Overlay { lowers, upper, work } => {
+            overlay(lowers, (upper, work), user_namespace, plan.namespaces.user.root())
+        }
+    }
+}
+
+/// A bind mount of the host's `path`, detached.
+pub(crate) fn bind(
+    path: &Path,
+    recursive: bool,
+    mount: &Mount,
+    user_namespace: Option<&OwnedFd>,
+) -> Result<OwnedFd, Failure> {
+    let depth = if recursive { Depth::Tree } else { Depth::One };
+    let tree = clone(path, depth)?;
+    if let Some(namespace) = user_namespace {
+        map_what_can_be(&tree, depth, namespace).doing_at("map the owners of", path)?;
+    }
+    let propagation = match mount.propagation {
+        Propagation::Private => mount::Propagation::Private,
+        Propagation::Slave => mount::Propagation::Slave,
+        Propagation::Shared => mount::Propagation::Shared,
+    };
+    // A clone of a shared mount is in its peer group; a slave or private one must leave it before
+    // the guest sees it. Making a shared one shared again changes nothing.
+    mount::set_propagation(tree.as_fd(), depth, propagation)
+        .doing_at("set the propagation of", path)?;
+    if mount.attributes != 0 {
+        mount::set_attributes(tree.as_fd(), depth, mount.attributes, 0)
+            .doing_at("set mount attributes of", path)?;
+    }
+    Ok(tree)
+}
+
+/// The init program, read-only: whoever is root inside cannot change it for other guests.
+pub(crate) fn bind_init(path: &Path) -> Result<OwnedFd, Failure> {
+    let tree = clone(path, Depth::One)?;
+    let attributes = attribute::READ_ONLY | attribute::NO_SUID | attribute::NO_DEV;
+    mount::set_attributes(tree.as_fd(), Depth::One, attributes, 0)
+        .doing_at("set mount attributes of", path)?;
+    Ok(tree)
+}
+
+fn clone(path: &Path, depth: Depth) -> Result<OwnedFd, Failure> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if depth == Depth::Tree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(CWD, path, flags).map_err(|error| match error {
+        Errno::NOENT => Failure::new(
+            Kind::NoSuchSource,
+            format!("bind source path does not exist: {}", path.display()),
+        ),
+        error => {
+            let error = plain(&error.into());
+            Failure::other(format!("clone the mount of {}: {error}", path.display()))
+        }
+    })
+}
+
+/// Maps owners in the whole tree, else in its first mount, else not at all.
+///
+/// Some file systems (and mounts below the source that are already mapped) cannot be mapped. Their
+/// files then appear to belong to nobody, which is safe, where failing would make whole trees
+/// unusable for one `/proc` somewhere below.
+fn map_what_can_be(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> io::Result<()> {
+    let refused = |error: &io::Error| {
+        let code = error.raw_os_error();
+        [Errno::INVAL, Errno::PERM].iter().any(|errno| code == Some(errno.raw_os_error()))
+    };
+    let mut outcome = mount::map_ids(tree.as_fd(), depth, namespace.as_fd());
+    if depth == Depth::Tree && outcome.as_ref().is_err_and(&refused) {
+        outcome = mount::map_ids(tree.as_fd(), Depth::One, namespace.as_fd());
+    }
+    match outcome {
+        Err(error) if refused(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// One directory as a detached, private mount with mapped owners; here a refusal is an error,
+/// because files would belong to nobody.
+fn layer(path: &Path, user_namespace: Option<&OwnedFd>) -> Result<OwnedFd, Failure> {
+    let tree = clone(path, Depth::One)?;
+    mount::set_propagation(tree.as_fd(), Depth::One, mount::Propagation::Private)
+        .doing_at("set the propagation of", path)?;
+    if let Some(namespace) = user_namespace {
+        mount::map_ids(tree.as_fd(), Depth::One, namespace.as_fd())
+            .doing_at("map the owners of layer", path)?;
+    }
+    Ok(tree)
+}
+
+fn overlay(
+    lowers: &[PathBuf],
+    (upper, work): (&Path, &Path),
+    user_namespace: Option<&OwnedFd>,
+    (uid, gid): (u32, u32),
+) -> Result<OwnedFd, Failure> {
+    // Overlayfs wants both on one *mount*, so their common directory is what is cloned.
+    let (Some(parent), Some(upper_name), Some(work_name)) =
+        (upper.parent(), upper.file_name(), work.file_name())
+    else {
+        return Err(Failure::other(format!("upper directory {} has no name", upper.display())));
+    };
+    if work.parent() != Some(parent) {
+        let (upper, work) = (upper.display(), work.display());
+        return Err(Failure::other(format!("{work} is not beside {upper}, as overlayfs wants it")));
+    }
+    let layers: Vec<OwnedFd> =
+        lowers.iter().map(|path| layer(path, user_namespace)).collect::<Result<_, _>>()?;
+    let writable = layer(parent, user_namespace)?;
+    let own = |tree: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
+
+    let identity = MountIdentity::assume(uid, gid)?;
+    let filesystem = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).doing("open overlayfs")?;
+    let set = |key: &str, value: &Path| {
+        fsconfig_set_string(&filesystem, key, value).map_err(|error| complain(&filesystem, error))
+    };
+    for tree in &layers {
+        set("lowerdir+", &own(tree)).doing("add an overlay layer")?;
+    }
+    set("upperdir", &own(&writable).join(upper_name)).doing_at("set overlay upper", upper)?;
+    set("workdir", &own(&writable).join(work_name)).doing_at("set overlay work", work)?;
+    // Whatever the host's module was loaded with: no features whose traces in an upper directory
+    // make it unreadable elsewhere, and no redirects that a hostile layer may have been given.
+    for (key, value) in [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")] {
+        set(key, Path::new(value)).doing(format!("set overlay option {key}"))?;
+    }
+    fsconfig_create(&filesystem)
+        .map_err(|error| complain(&filesystem, error))
+        .doing_at("mount overlay with upper", upper)?;
+    let mounted =
+        fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+            .doing_at("mount overlay with upper", upper)?;
+    drop(identity);
+    Ok(mounted)
+}
+
+/// The error with the reason that the file system wrote into its context's log, if it did.
+pub(crate) fn complain(filesystem: &OwnedFd, error: Errno) -> String {
+    let mut text = plain(&error.into());
+    let mut line = [0; 512];
+    // Each read gives one message; there are at most eight.
+    for _ in 0..8 {
+        let Ok(length) = rustix::io::read(filesystem, &mut line) else { break };
+        text.push_str("; ");
+        text.push_str(String::from_utf8_lossy(&line[..length]).trim());
+    }
+    text
+}
+
+/// The file system identity of the guest's root, while this lives.
+///
+/// Overlayfs works on its upper layer with the identity it was mounted with. The host's own root is
+/// not in the map of the layer's owners, so it could not make a file there, and overlayfs would
+/// silently be read-only.
+struct MountIdentity;
+
+impl MountIdentity {
+    fn assume(uid: u32, gid: u32) -> Result<Self, Failure> {
+        let identity = Self;
+        hull_sys::identity::set_file_system(uid, gid)
+            .and_then(|()| hull_sys::capability::raise_all())
+            .doing(format!("assume file system identity {uid}:{gid}"))?;
+        Ok(identity)
+    }
+}
+
+impl Drop for MountIdentity {
+    fn drop(&mut self) {
+        // Root may always return to itself, so this cannot fail.
+        hull_sys::identity::set_file_system(0, 0).unwrap_or_default();
+    }
+}

@@ -1,0 +1,222 @@
+//! From a process inside the guest to the guest's program: user, capabilities, filter, exec.
+
+mod command;
+pub(crate) mod limits;
+pub(crate) mod streams;
+mod users;
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use hull_sys::capability;
+use hull_sys::seccomp::Instruction;
+use rustix::fs::Mode;
+use rustix::process::Signal;
+use rustix::thread::{set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+use rustix::process::{Gid, Uid};
+
+use crate::failure::{Doing, Failure, Kind, plain};
+use crate::launch::{Channel, ToChild};
+use crate::plan::{Capabilities, Process, Seccomp};
+
+/// A process that has nothing left to do but to give up its last privileges and to execute.
+pub(crate) struct Ready {
+    program: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+    capabilities: Capabilities,
+    no_new_privileges: bool,
+    seccomp: Seccomp,
+}
+
+/// Becomes the user namespace's root, with no groups of the host's.
+pub(crate) fn become_root() -> Result<(), Failure> {
+    set_thread_groups(&[]).doing("leave the host's groups")?;
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    set_thread_res_gid(gid, gid, gid).doing("become root's group")?;
+    set_thread_res_uid(uid, uid, uid).doing("become root")
+}
+
+/// Does everything that can fail, inside the root. `init` is a program to start the process with.
+pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result<Ready, Failure> {
+    join_keyring(id)?;
+    let user = users::find(&process.user, &process.groups)?;
+    streams::give(user.uid)?;
+    rustix::process::umask(Mode::from_raw_mode(process.umask));
+
+    let Capabilities { bounding, .. } = process.capabilities;
+    capability::limit_bounding(bounding).doing("limit the bounding set")?;
+    // Root may enter what the user may not, as with runc; else the user's own right decides.
+    let entered = change_directory(&process.cwd);
+    set_user(&user)?;
+    entered.or_else(|_root_could_not| change_directory(&process.cwd))?;
+    verify_directory(&process.cwd)?;
+
+    let mut env = process.env.clone();
+    let has_home = env.iter().any(|entry| entry.strip_prefix("HOME=").is_some_and(|v| !v.is_empty()));
+    if !has_home {
+        env.retain(|entry| entry != "HOME=");
+        env.push(format!("HOME={}", user.home));
+    }
+    let path = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
+    let name = process.args.first().map_or("", String::as_str);
+    // Judged as the user: its capabilities are not in force any more unless it is root.
+    let program = command::find(name, path)?;
+    let (program, args) = match init {
+        None => (program, process.args.clone()),
+        Some(init) => {
+            let words = [init, "--"].into_iter().map(str::to_owned);
+            (init.as_bytes().to_vec(), words.chain(process.args.iter().cloned()).collect())
+        }
+    };
+    hull_sys::descriptor::close_on_exec_from(3).doing("mark descriptors")?;
+    Ok(Ready {
+        program: c_string(program)?,
+        args: args.into_iter().map(c_string).collect::<Result<_, _>>()?,
+        env: env.into_iter().map(c_string).collect::<Result<_, _>>()?,
+        capabilities: process.capabilities,
+        no_new_privileges: process.no_new_privileges,
+        seccomp: process.seccomp.clone(),
+    })
+}
+
+/// Waits for the launcher's word.
+pub(crate) fn await_start(channel: &Channel) -> Result<(), Failure> {
+    match channel.hear()?.0.first() {
+        Some(word) if *word == ToChild::Start as u8 => Ok(()),
+        _ => Err(Failure::other("the launcher says something unexpected")),
+    }
+}
+
+impl Ready {
+    /// Becomes the program; returns only to say why it could not.
+    pub(crate) fn execute(&self, channel: &Channel) -> Failure {
+        match self.give_up(channel) {
+            Ok(()) => {
+                let error = hull_sys::process::execve(&self.program, &self.args, &self.env);
+                self.explain(&error)
+            }
+            Err(failure) => failure,
+        }
+    }
+
+    /// Capabilities and filter last, so that the filter need not allow what only we do.
+    fn give_up(&self, channel: &Channel) -> Result<(), Failure> {
+        // The change of user cleared it. Dying in between is seen by the disconnected channel.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+            .doing("set parent death signal")?;
+        if !channel.is_connected() {
+            hull_sys::process::end(1);
+        }
+        hull_sys::signal::reset().doing("reset signals")?;
+        if self.no_new_privileges {
+            rustix::thread::set_no_new_privs(true).doing("set no_new_privs")?;
+            self.limit()?;
+            return self.filter();
+        }
+        // Without no_new_privs a filter needs CAP_SYS_ADMIN, which is about to go.
+        capability::raise_all().doing("raise capabilities")?;
+        self.filter()?;
+        self.limit()
+    }
+
+    fn limit(&self) -> Result<(), Failure> {
+        let Capabilities { effective, permitted, inheritable, ambient, .. } = self.capabilities;
+        // Those the kernel has; a plan may name younger ones.
+        let have = capability::permitted().doing("read capabilities")?;
+        capability::set(effective & have, permitted & have, inheritable & have)
+            .doing("set capabilities")?;
+        if ambient != 0 {
+            capability::set_ambient(ambient & have).doing("set ambient capabilities")?;
+        }
+        Ok(())
+    }
+
+    fn filter(&self) -> Result<(), Failure> {
+        if self.seccomp.program.is_empty() {
+            return Ok(());
+        }
+        let program: Vec<Instruction> = self
+            .seccomp
+            .program
+            .iter()
+            .map(|&(code, jump_true, jump_false, k)| Instruction { code, jump_true, jump_false, k })
+            .collect();
+        hull_sys::seccomp::install(&program, self.seccomp.flags).doing("install seccomp filter")
+    }
+
+    fn explain(&self, error: &io::Error) -> Failure {
+        // The file is there, so what is not found is its interpreter.
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let kind = if missing { Kind::CommandNotFound } else { Kind::NotExecutable };
+        let program = self.program.to_string_lossy();
+        Failure::new(kind, format!("exec {program}: {}", plain(error)))
+    }
+}
+
+fn set_user(user: &users::User) -> Result<(), Failure> {
+    let groups: Vec<Gid> = user.groups.iter().copied().map(Gid::from_raw).collect();
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    let unmapped = |error: io::Error| {
+        if error.kind() != io::ErrorKind::InvalidInput {
+            return Failure::other(format!("become user {}:{}: {error}", user.uid, user.gid));
+        }
+        Failure::new(
+            Kind::NoSuchUser,
+            format!(
+                "user {}:{} with groups {:?}: not all of these ids exist in the guest's user \
+                 namespace; hint: --userns=host has all",
+                user.uid, user.gid, user.groups
+            ),
+        )
+    };
+    set_keep_capabilities(true).doing("keep capabilities")?;
+    set_thread_groups(&groups).map_err(|error| unmapped(error.into()))?;
+    set_thread_res_gid(gid, gid, gid).map_err(|error| unmapped(error.into()))?;
+    set_thread_res_uid(uid, uid, uid).map_err(|error| unmapped(error.into()))?;
+    set_keep_capabilities(false).doing("stop keeping capabilities")
+}
+
+fn change_directory(cwd: &str) -> Result<(), Failure> {
+    rustix::process::chdir(cwd).map_err(|error| {
+        let error = plain(&error.into());
+        Failure::new(Kind::NoSuchDirectory, format!("chdir to cwd ({cwd:?}) failed: {error}"))
+    })
+}
+
+/// Refuses a working directory outside of the root, which a leaked descriptor behind
+/// `/proc/self/fd/N` would give (CVE-2024-21626). The kernel then gives no absolute path.
+fn verify_directory(cwd: &str) -> Result<(), Failure> {
+    let outside = |why: &str| {
+        Failure::new(Kind::NoSuchDirectory, format!("cwd {cwd:?} is outside of the root: {why}"))
+    };
+    let real = rustix::process::getcwd(Vec::new()).map_err(|e| outside(&e.to_string()))?;
+    if Path::new(OsStr::from_bytes(real.as_bytes())).is_absolute() {
+        Ok(())
+    } else {
+        Err(outside(&real.to_string_lossy()))
+    }
+}
+
+fn join_keyring(id: &str) -> Result<(), Failure> {
+    let name = c_string(format!("_ses.{id}"))?;
+    match hull_sys::keyring::join_session(&name) {
+        Ok(()) => Ok(()),
+        // No keyrings in this kernel, or a filter of the host's around us: nothing to separate.
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) =>
+        {
+            Ok(())
+        }
+        // Another guest's keyring of that name, not ours to join, or no room for one more: leaving
+        // the host's keyring is what matters, and the user namespace already hides that.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::DQUOT.raw_os_error()) => Ok(()),
+        Err(error) => Err(error).doing("join a session keyring"),
+    }
+}
+
+fn c_string(text: impl Into<Vec<u8>>) -> Result<CString, Failure> {
+    CString::new(text).doing("pass a text with a NUL byte to the kernel")
+}
