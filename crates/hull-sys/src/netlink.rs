@@ -1,4 +1,4 @@
-//! What rustix lacks for netlink and network namespaces.
+//! What rustix lacks for netlink.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -23,14 +23,4 @@ pub fn explain_refusals(socket: impl AsFd) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Moves the calling thread, and no other, into a new network namespace.
-///
-/// The thread stays there until it ends or enters another namespace: use one made for the purpose.
-pub fn enter_new_network_namespace() -> io::Result<()> {
-    // SAFETY: CLONE_NEWNET changes neither the descriptor table nor memory, so no invariant of
-    // other code depends on it.
-    let done = unsafe { libc::unshare(libc::CLONE_NEWNET) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
