@@ -16,6 +16,7 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod supervise;
 
 use std::io;
 

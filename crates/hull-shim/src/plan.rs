@@ -1,0 +1,109 @@
+//! The file a shim is started with.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hull_container::plan::LaunchPlan;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Streams, VERSION};
+
+/// The name of the plan in the guest's run directory.
+pub const PLAN_FILE: &str = "plan";
+
+/// The name of the socket in the guest's run directory.
+pub const SOCKET_FILE: &str = "shim.sock";
+
+/// What a shim writes to its standard output as soon as its socket can be connected to.
+pub const LISTENING: &[u8] = b"listening\n";
+
+/// All a shim must know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ShimPlan {
+    /// The guest's first process and its world.
+    pub launch: LaunchPlan,
+    /// How the first process is connected.
+    pub streams: Streams,
+    /// Where its output is kept; `None` keeps nothing.
+    pub log: Option<LogPlan>,
+    /// Where its end is recorded.
+    pub exit_file: PathBuf,
+}
+
+/// A log file in Docker's `json-file` format.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct LogPlan {
+    /// The current file; older ones are beside it as `.1`, `.2`, ….
+    pub path: PathBuf,
+    /// A file that reached this many bytes is put aside; `None` never.
+    pub size_max: Option<u64>,
+    /// Files kept, the current one included. At least 1.
+    pub files_max: u32,
+}
+
+/// The plan file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Reading or writing failed.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// `read` or `write`.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The content is not a plan.
+    #[error("plan {} cannot be read", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: postcard::Error,
+    },
+    /// The plan was written by another version.
+    #[error("plan {} has version {found}, this shim reads {VERSION}", path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: u32,
+    },
+}
+
+impl ShimPlan {
+    /// Writes the plan into a guest's run directory, readable by its owner only: it holds the
+    /// guest's environment, which may hold passwords.
+    pub fn write(&self, run_dir: &Path) -> Result<(), PlanError> {
+        use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = run_dir.join(PLAN_FILE);
+        let bytes = postcard::to_extend(self, VERSION.to_be_bytes().to_vec())
+            .map_err(|source| PlanError::Content { path: path.clone(), source })?;
+        fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&bytes))
+            .map_err(|source| PlanError::File { doing: "write", path, source })
+    }
+
+    /// Reads the plan from a guest's run directory.
+    pub fn read(run_dir: &Path) -> Result<Self, PlanError> {
+        let path = run_dir.join(PLAN_FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(PlanError::File { doing: "read", path, source }),
+        };
+        let (version, content) = bytes.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let found = u32::from_be_bytes(*version);
+        if found != VERSION {
+            return Err(PlanError::Version { path, found });
+        }
+        postcard::from_bytes(content).map_err(|source| PlanError::Content { path, source })
+    }
+}
