@@ -1,0 +1,3 @@
+//! Commands on images.
+
+pub(crate) mod pull;

@@ -1,0 +1,54 @@
+//! `pull`: fetches an image from a registry, showing how far it is.
+
+use crate::client::Client;
+use crate::client::call::Call;
+use crate::client::lines::Values;
+use crate::failure::Failure;
+use crate::output::progress::{Progress, Update};
+use crate::reference::Reference;
+
+/// Where progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    OnStdout,
+    OnStderr,
+    Nothing,
+}
+
+/// An empty credential, `{}` in base64: the daemon has its own where it needs one.
+const NO_CREDENTIALS: &str = "e30=";
+
+/// Fetches one image.
+pub(crate) async fn pull(
+    client: &Client,
+    reference: &Reference,
+    platform: &str,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let tag = reference.digest.as_deref().or(reference.tag.as_deref()).unwrap_or_default();
+    fetch(client, &reference.repository, tag, platform, shown).await
+}
+
+/// Fetches a tag, a digest, or with an empty tag all tags.
+pub(crate) async fn fetch(
+    client: &Client,
+    repository: &str,
+    tag: &str,
+    platform: &str,
+    shown: Shown,
+) -> Result<(), Failure> {
+    let call = Call::post(&["images", "create"])
+        .query("fromImage", repository)
+        .query_given("tag", tag)
+        .query_given("platform", platform)
+        .header("x-registry-auth", NO_CREDENTIALS);
+    let target = call.target.clone();
+    let answer = client.stream(call).await?;
+    let mut updates = Values::new(answer.into_body(), &target);
+    let mut progress = Progress::new(shown);
+    while let Some(update) = updates.next::<Update>().await? {
+        progress.show(update)?;
+    }
+    progress.finish();
+    Ok(())
+}
