@@ -7,6 +7,9 @@
 //! [`bridge::remove`] or [`rules::remove`]. What was made can be found again by its owner's
 //! [`names::Tag`], which each link carries as its alias ([`owned::links`]).
 //!
+//! The order for a new network: [`rules::apply`] with its bridge among the others, [`bridge::ensure`],
+//! then [`endpoint::attach`] for each guest. The rules come first: `ensure` lets the host forward.
+//!
 //! | concern | pure | effect |
 //! |---|---|---|
 //! | addresses | [`pool`], [`subnet`], [`mac`] | [`host::Facts`] |

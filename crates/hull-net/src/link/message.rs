@@ -12,10 +12,11 @@ use crate::netlink::uapi::{
     AF_INET, AF_INET6, IFA_ADDRESS, IFA_BROADCAST, IFA_F_NODAD, IFA_FLAGS, IFA_LOCAL, IFF_UP,
     IFLA_ADDRESS, IFLA_AF_SPEC, IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE, IFLA_IFALIAS,
     IFLA_IFNAME, IFLA_INET6_ADDR_GEN_MODE, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINKINFO,
-    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IN6_ADDR_GEN_MODE_NONE, NLM_F_CREATE, NLM_F_EXCL,
-    NLM_F_REPLACE, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RTA_GATEWAY, RTA_OIF, RTM_DELADDR,
-    RTM_DELLINK, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE,
-    RTN_UNICAST, RTPROT_STATIC, VETH_INFO_PEER,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES,
+    IN6_ADDR_GEN_MODE_NONE, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, RT_SCOPE_UNIVERSE,
+    RT_TABLE_MAIN, RTA_GATEWAY, RTA_OIF, RTM_DELADDR, RTM_DELLINK, RTM_GETADDR, RTM_GETLINK,
+    RTM_GETROUTE, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE, RTN_UNICAST, RTPROT_STATIC,
+    VETH_INFO_PEER,
 };
 
 /// Index of the loopback link in every network namespace (`LOOPBACK_IFINDEX`, net/flow.h).
@@ -94,6 +95,7 @@ pub(crate) fn create_pair(pair: &Pair<'_>) -> Message {
     message.bytes(IFLA_ADDRESS, &pair.host_mac.octets());
     message.u32(IFLA_MTU, pair.mtu);
     message.u32(IFLA_MASTER, pair.bridge_index);
+    one_queue(&mut message);
     message.nest(IFLA_LINKINFO, |info| {
         info.text(IFLA_INFO_KIND, "veth");
         info.nest(IFLA_INFO_DATA, |veth| {
@@ -102,11 +104,19 @@ pub(crate) fn create_pair(pair: &Pair<'_>) -> Message {
                 peer.text(IFLA_IFNAME, pair.peer_name.as_str());
                 peer.bytes(IFLA_ADDRESS, &pair.peer_mac.octets());
                 peer.u32(IFLA_MTU, pair.mtu);
+                one_queue(peer);
                 peer.u32(IFLA_NET_NS_FD, pair.peer_namespace.as_raw_fd().cast_unsigned());
             });
         });
     });
     message.acknowledged()
+}
+
+/// One queue for each direction. The kernel's default is one for each processor (Linux 5.13), each
+/// with its entry in sysfs; a veth uses more than one only for XDP.
+fn one_queue(message: &mut Message) {
+    message.u32(IFLA_NUM_TX_QUEUES, 1);
+    message.u32(IFLA_NUM_RX_QUEUES, 1);
 }
 
 /// Marks the link with its owner.
