@@ -30,6 +30,18 @@ fn guests_of_one_network_reach_each_other_and_the_gateway() {
 }
 
 #[test]
+fn a_guest_with_users_of_its_own_is_attached_too() {
+    let mut host = Host::new();
+    host.add_network("net0", Exit::Masquerade, &["10.9.0.0/24", "fd09::/64"]);
+    let plan = host.plan("net0", "one");
+    let guest = Guest { namespace: Namespace::of_other_users(), plan };
+    host.attach(&guest).unwrap();
+    for gateway in &guest.plan.gateways {
+        assert_eq!(exchange(&host.namespace, &guest.namespace, *gateway), "hello");
+    }
+}
+
+#[test]
 fn guests_reach_the_outside_with_the_hosts_address_and_are_not_reached_from_there() {
     let (mut host, outside) = Host::with_outside();
     host.add_network("net0", Exit::Masquerade, &["10.9.0.0/24"]);

@@ -32,6 +32,25 @@ impl Namespace {
         .unwrap()
     }
 
+    /// One that belongs to a user namespace in which our root is nobody, as a guest's does.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "only a process of one thread can leave its users"
+    )]
+    pub(crate) fn of_other_users() -> Self {
+        let mut child = std::process::Command::new("unshare")
+            .args(["--user", "--net", "sh", "-c", "echo; read x"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let namespace = Self(File::open(format!("/proc/{}/ns/net", child.id())).unwrap());
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        namespace
+    }
+
     /// Runs `work` in the namespace.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
