@@ -1,6 +1,7 @@
 //! Blobs as streams that survive broken connections.
 
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, try_unfold};
@@ -13,11 +14,14 @@ use crate::error::Error;
 use crate::host::Endpoint;
 use crate::repository::Repository;
 use crate::session::Patience;
-use crate::transport::Answered;
+use crate::transport::{Answered, shown};
 
 /// A connection that broke but brought this much makes the count of failures begin anew. Less does
 /// not: a registry that cuts after each byte would be asked forever.
 const PROGRESS: u64 = 1024 * 1024;
+
+/// What must come within the longest wait for one part.
+const DRIP: u64 = 4096;
 
 /// The bytes of a blob in order. After an error there is nothing more.
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>;
@@ -36,6 +40,7 @@ impl Repository {
             counted_from: offset,
             patience: Patience::default(),
             open: None,
+            pace: Pace::default(),
         };
         Box::pin(try_unfold(download, |mut download| async move {
             Ok(download.next().await?.map(|bytes| (bytes, download)))
@@ -52,6 +57,28 @@ struct Download {
     counted_from: u64,
     patience: Patience,
     open: Option<Open>,
+    pace: Pace,
+}
+
+/// Bytes against time spent waiting for them, so that a registry that drips is given up.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Counts a part; `false` if less than [`DRIP`] came within `bound`.
+    fn keeps(&mut self, waited: Duration, bytes: u64, bound: Duration) -> bool {
+        self.waited += waited;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.waited < bound {
+            return true;
+        }
+        let is_enough = self.bytes >= DRIP;
+        *self = Self::default();
+        is_enough
+    }
 }
 
 struct Open {
@@ -75,29 +102,36 @@ impl Download {
                 Some(open) => open,
                 None => self.reopen().await?,
             };
-            let part = self.repository.session.transport.part(&open.url, &mut open.body).await;
-            let failure = match part {
-                Ok(Some(bytes)) => match self.take(bytes, &mut open)? {
-                    bytes if bytes.is_empty() => {
-                        self.open = Some(open);
+            let failure = match self.part(&mut open).await {
+                Ok(Some(bytes)) => {
+                    let new = self.take(bytes, &mut open)?;
+                    self.open = Some(open);
+                    if new.is_empty() {
                         continue;
                     }
-                    bytes => {
-                        self.open = Some(open);
-                        return Ok(Some(bytes));
-                    }
-                },
+                    return Ok(Some(new));
+                }
                 _ if self.position == self.descriptor.size => return Ok(None),
                 // A body without a length ends like a broken connection.
-                Ok(None) => Error::Size {
-                    what: self.what(),
-                    expected: self.descriptor.size,
-                    found: self.position,
-                },
+                Ok(None) => self.cut_short(),
                 Err(error) => error,
             };
             self.failed(open.source, failure).await?;
         }
+    }
+
+    async fn part(&mut self, open: &mut Open) -> Result<Option<Bytes>, Error> {
+        let transport = &self.repository.session.transport;
+        let begun = Instant::now();
+        let part = transport.part(&open.url, &mut open.body).await?;
+        let length = part.as_ref().map_or(0, |part| u64::try_from(part.len()).unwrap_or(u64::MAX));
+        let stall = transport.stall();
+        // A whole blob may be small; only what is still missing can be dripping.
+        if part.is_some() && !self.pace.keeps(begun.elapsed(), length, stall) {
+            let url = shown(&open.url);
+            return Err(Error::Stalled { method: Method::GET, url, after: stall });
+        }
+        Ok(part)
     }
 
     /// Leaves out what was asked for before; refuses what was not announced.
@@ -126,15 +160,7 @@ impl Download {
                 self.repository.mirror_failed(number, &error);
                 Ok(())
             }
-            _ => {
-                let is_short = matches!(error, Error::Size { .. });
-                let error = if is_short { self.cut_short() } else { error };
-                let retry = &self.repository.session.retry;
-                let outcome = self.patience.after(retry, error).await;
-                // What it was in truth, now that it is over.
-                outcome
-                    .map_err(|error| if is_short { self.wrong_size(self.position) } else { error })
-            }
+            _ => self.patience.after(&self.repository.session.retry, error).await,
         }
     }
 
@@ -252,6 +278,15 @@ mod tests {
         {
             assert_eq!(range(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_drips_is_given_up_and_what_flows_is_not() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::default();
+        assert!((0..1000).all(|_| pace.keeps(second / 10, 1024, second)));
+        let mut pace = Pace::default();
+        assert!(!(0..10).all(|_| pace.keeps(second / 10, 1, second)));
     }
 
     proptest! {

@@ -33,7 +33,8 @@ pub struct Registry {
     /// `http(s)://host[:port]`, asked in this order before the registry itself; pulls only, and
     /// always anonymously: the registry's credentials are not theirs.
     pub mirrors: Vec<String>,
-    /// Whether its certificate goes unchecked, and http is used where https fails.
+    /// Whether its certificate goes unchecked, and http is used where https fails, credentials
+    /// included, as in Docker. For a mirror with an untrusted certificate: an entry of its own.
     pub insecure: bool,
     /// Certificates (PEM) to trust beside [`Config::roots`].
     pub authorities: Vec<u8>,

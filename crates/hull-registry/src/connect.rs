@@ -65,7 +65,7 @@ pub(crate) enum ConnectError {
     Timeout(Duration),
     #[error("{0:?} is no host name")]
     Name(String),
-    #[error("reach it")]
+    #[error("no route to it")]
     Tcp(#[source] Arc<dyn std::error::Error + Send + Sync>),
     #[error("reach it through the proxy {proxy}")]
     Proxy { proxy: String, source: Arc<dyn std::error::Error + Send + Sync> },

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt as _};
@@ -133,8 +134,21 @@ impl Repository {
         ask.authorization = self.session.proof_at(&ask.url, &call).await?;
         ask.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         ask.headers.insert(CONTENT_LENGTH, HeaderValue::from(descriptor.size));
-        let body = StreamBody::new(content.map(|part| part.map(Frame::data))).boxed_unsync();
-        let answered = self.session.transport.send(&ask, body).await?;
+        // hyper says only that the body failed; why is kept beside it.
+        let failure = Arc::new(Mutex::new(None));
+        let kept = Arc::clone(&failure);
+        let body = StreamBody::new(content.map(move |part| {
+            part.map(Frame::data).map_err(|source| {
+                let text = io::Error::from(source.kind());
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+                text
+            })
+        }));
+        let sent = self.session.transport.send(&ask, body.boxed_unsync()).await;
+        if let Some(source) = failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(Error::Content { digest, source });
+        }
+        let answered = sent?;
         if answered.response.status().is_success() {
             return Ok(());
         }

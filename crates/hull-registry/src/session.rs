@@ -135,6 +135,11 @@ impl Session {
                 Ok(answered) => self.refusal(answered).await,
                 Err(error) => error,
             };
+            // A name that is not known or a host that refuses will do so in ten seconds, too: the
+            // user hears of it at once. Blobs on their way are more patient.
+            if matches!(error, Error::Connect { .. }) {
+                return Err(error);
+            }
             self.patience(endpoint, &mut patience, error).await?;
         }
     }

@@ -174,6 +174,11 @@ impl Transport {
         }
     }
 
+    /// The longest wait for one part of a body.
+    pub(crate) fn stall(&self) -> Duration {
+        self.timeouts.stall
+    }
+
     /// The next part of a body; `None` at its end.
     pub(crate) async fn part(
         &self,

@@ -59,20 +59,8 @@ async fn a_registry_without_ranges_sends_all_again_and_nothing_is_doubled() {
         0 => Reply::Cut(bytes("200 OK\r\nContent-Length: 300000\r\n", &blob[..123_456])),
         _ => answer("200 OK", "", blob),
     })
-    .await
-    .clone_result();
+    .await;
     assert!(result.unwrap() == noise(300_000));
-}
-
-/// Lets a test name only the parts it looks at.
-trait CloneResult {
-    fn clone_result(self) -> (Result<Vec<u8>, Error>, Server);
-}
-
-impl CloneResult for (Result<Vec<u8>, Error>, Server, bytes::Bytes) {
-    fn clone_result(self) -> (Result<Vec<u8>, Error>, Server) {
-        (self.0, self.1)
-    }
 }
 
 #[tokio::test]

@@ -100,6 +100,10 @@ async fn blobs_are_sent_once_and_mounted_where_they_are_known() {
     let given = Bytes::from_static(b"other one");
     assert!(second.push_blob(&promised, None, || content(&given)).await.is_err());
     assert!(!second.has_blob(promised.digest).await.unwrap());
+    let error = second.push_blob(&promised, None, || {
+        Box::pin(futures_util::stream::iter([Err(std::io::Error::other("the disk is gone"))]))
+    });
+    assert!(told(&error.await.unwrap_err()).ends_with("to push: the disk is gone"));
 }
 
 #[tokio::test]
