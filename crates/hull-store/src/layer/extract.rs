@@ -1,0 +1,342 @@
+//! Writes the members of a layer's archive under one directory, and nowhere else.
+//!
+//! Every directory is reached by `openat2` with `RESOLVE_IN_ROOT`, so symlinks of the archive lead
+//! around inside the layer at most; every last component is made anew (`O_EXCL`, `mknodat`,
+//! `symlinkat`), so nothing is written through one.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, XattrFlags, linkat, makedev, mkdirat,
+    mknodat, openat, openat2, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::LayerError;
+use super::path::{MemberPath, show};
+use super::whiteout::{self, Name};
+use crate::error::Result;
+use crate::tarball::{Member, MemberKind, TarError};
+use crate::tree::{Meta, remove_at, wanted};
+
+/// A layer being written.
+pub(super) struct Extract {
+    pub(super) root: OwnedFd,
+    pub(super) pending: Pending,
+    /// The directory of the last member: most members are in the same one as the one before.
+    parent: Option<(MemberPath, OwnedFd)>,
+    buffer: Vec<u8>,
+}
+
+/// What must wait until all members are written, or until the layers below are known.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// Directories that the archive uses without saying what they are like.
+    pub(super) implied: BTreeSet<MemberPath>,
+    /// Second names of files that are not in this layer: name and target.
+    pub(super) links: Vec<(MemberPath, MemberPath)>,
+    /// Times of directories, which writing in them changes.
+    pub(super) times: Vec<(MemberPath, Timespec)>,
+    /// Whether everything below is hidden.
+    pub(super) opaque_root: bool,
+}
+
+/// How directories are opened under a layer's root.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const INSIDE: ResolveFlags =
+    ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
+impl Extract {
+    /// Writes into the empty directory `root`.
+    pub(super) fn new(root: OwnedFd) -> Self {
+        let mut pending = Pending::default();
+        pending.implied.insert(MemberPath::default());
+        Self { root, pending, parent: None, buffer: vec![0; 128 << 10] }
+    }
+
+    /// Writes one member, whose contents are what `data` reads.
+    pub(super) fn member(&mut self, member: &Member, data: &mut impl Read) -> Result<()> {
+        let path = MemberPath::new(&member.path)?;
+        let Some((parent, name)) = path.split() else {
+            return self.root_member(member);
+        };
+        let special = Name::of(name)?;
+        if special == Name::Ignored {
+            return Ok(());
+        }
+        let failed = |doing| {
+            let path = show(&member.path);
+            move |e: Errno| LayerError::Member { path, doing, source: e.into() }
+        };
+        let dir = self.directory(&parent)?;
+        match special {
+            Name::Gone(hidden) => {
+                whiteout::hide(dir.as_fd(), &hidden).map_err(failed("make a whiteout"))?;
+            }
+            Name::Opaque if parent.is_root() => self.pending.opaque_root = true,
+            Name::Opaque => {
+                whiteout::make_opaque(dir.as_fd()).map_err(failed("make the directory opaque"))?;
+            }
+            Name::Plain | Name::Ignored => {
+                let place = Place { dir: dir.as_fd(), name, path: &path };
+                self.place(&place, member, data)?;
+            }
+        }
+        // Only now: what was placed may have replaced a directory on the way there.
+        if self.parent.is_none() {
+            self.parent = Some((parent, dir));
+        }
+        Ok(())
+    }
+
+    fn root_member(&mut self, member: &Member) -> Result<()> {
+        let path = MemberPath::default();
+        if member.kind != MemberKind::Directory {
+            let why = "the root can only be a directory";
+            return Err(LayerError::Path { path: show(&member.path), why }.into());
+        }
+        let root = self.root.as_fd();
+        dress(root, member).map_err(|e| refused(member, "set attributes", e))?;
+        self.pending.implied.remove(&path);
+        self.pending.times.push((path, time_of(member)));
+        Ok(())
+    }
+
+    /// The directory at `path`, made with its parents where it is missing.
+    pub(super) fn directory(&mut self, path: &MemberPath) -> Result<OwnedFd> {
+        if let Some((known, dir)) = self.parent.take()
+            && known == *path
+        {
+            return Ok(dir);
+        }
+        let open = |path: &MemberPath| {
+            openat2(&self.root, path.to_c_string().as_c_str(), DIRECTORY, Mode::empty(), INSIDE)
+        };
+        match open(path) {
+            Ok(dir) => return Ok(dir),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(e) => return Err(lost(path, e).into()),
+        }
+        let mut here = MemberPath::default();
+        let mut dir = open(&here).map_err(|e| lost(path, e))?;
+        for name in path.components() {
+            here = here.join(name);
+            dir = match open(&here) {
+                Ok(dir) => dir,
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    imply(dir.as_fd(), name).map_err(|e| lost(&here, e))?;
+                    self.pending.implied.insert(here.clone());
+                    open(&here).map_err(|e| lost(&here, e))?
+                }
+                Err(e) => return Err(lost(&here, e).into()),
+            };
+        }
+        Ok(dir)
+    }
+
+    fn place(&mut self, place: &Place<'_>, member: &Member, data: &mut impl Read) -> Result<()> {
+        let (dir, name) = (place.dir, place.name);
+        let meta = meta_of(member);
+        let node = |kind, device| move || mknodat(dir, name, kind, Mode::empty(), device);
+        let made = match &member.kind {
+            MemberKind::File => return self.file(place, member, data),
+            MemberKind::Directory => return self.directory_member(place, member),
+            MemberKind::Hardlink(target) => {
+                let target = MemberPath::new(target)?;
+                return self.hardlink(place, target, member);
+            }
+            MemberKind::Symlink(to) => make(place, || symlinkat(to.as_slice(), dir, name))
+                .and_then(|()| Ok(meta.apply_at(dir, name, true)?)),
+            MemberKind::Char(major, minor) => {
+                make(place, node(FileType::CharacterDevice, makedev(*major, *minor)))
+                    .and_then(|()| Ok(meta.apply_at(dir, name, false)?))
+            }
+            MemberKind::Block(major, minor) => {
+                make(place, node(FileType::BlockDevice, makedev(*major, *minor)))
+                    .and_then(|()| Ok(meta.apply_at(dir, name, false)?))
+            }
+            MemberKind::Fifo => make(place, node(FileType::Fifo, 0))
+                .and_then(|()| Ok(meta.apply_at(dir, name, false)?)),
+        };
+        Ok(made.map_err(|e| refused(member, "make it", e))?)
+    }
+
+    fn file(&mut self, place: &Place<'_>, member: &Member, data: &mut impl Read) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || openat(place.dir, place.name, flags, Mode::RUSR | Mode::WUSR);
+        let mut file = File::from(make(place, open).map_err(|e| refused(member, "make it", e))?);
+        match &member.sparse {
+            None => self.contents(&mut file, member, data)?,
+            Some(pieces) => {
+                file.set_len(member.size).map_err(|e| refused(member, "set its length", e))?;
+                for (offset, length) in pieces {
+                    let seek = file.seek(SeekFrom::Start(*offset));
+                    seek.map_err(|e| refused(member, "write it", e))?;
+                    self.contents(&mut file, member, &mut Read::take(&mut *data, *length))?;
+                }
+            }
+        }
+        dress(file.as_fd(), member)
+            .and_then(|()| Ok(meta_of(member).apply_times(&file)?))
+            .map_err(|e| refused(member, "set attributes", e))?;
+        Ok(())
+    }
+
+    fn contents(&mut self, to: &mut File, member: &Member, data: &mut impl Read) -> Result<()> {
+        loop {
+            match data.read(&mut self.buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => {
+                    let written = to.write_all(&self.buffer[..count]);
+                    written.map_err(|e| refused(member, "write it", e))?;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(TarError::Read(e).into()),
+            }
+        }
+    }
+
+    fn directory_member(&mut self, place: &Place<'_>, member: &Member) -> Result<()> {
+        let made = (|| {
+            let hidden = match mkdirat(place.dir, place.name, Mode::RWXU) {
+                Ok(()) => false,
+                Err(Errno::EXIST) => replace_by_directory(place)?,
+                Err(e) => return Err(e.into()),
+            };
+            let flags = DIRECTORY | OFlags::NOFOLLOW;
+            let dir = openat(place.dir, place.name, flags, Mode::empty())?;
+            if hidden {
+                whiteout::make_opaque(dir.as_fd())?;
+            }
+            dress(dir.as_fd(), member)
+        })();
+        made.map_err(|e| refused(member, "make the directory", e))?;
+        self.pending.implied.remove(place.path);
+        self.pending.times.push((place.path.clone(), time_of(member)));
+        Ok(())
+    }
+
+    fn hardlink(&mut self, place: &Place<'_>, target: MemberPath, member: &Member) -> Result<()> {
+        let Some((parent, name)) = target.split() else {
+            let why = "a link to the root cannot be";
+            return Err(LayerError::Path { path: show(&member.path), why }.into());
+        };
+        let path = parent.to_c_string();
+        let linked = openat2(&self.root, path.as_c_str(), DIRECTORY, Mode::empty(), INSIDE)
+            .and_then(|from| {
+                let old = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                if let Ok(new) = statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW) {
+                    if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
+                        return Ok(());
+                    }
+                    clear(place).map_err(|_gone_or_mount| Errno::BUSY)?;
+                }
+                linkat(&from, name, place.dir, place.name, AtFlags::empty())
+            });
+        match linked {
+            Ok(()) => Ok(()),
+            Err(Errno::NOENT) => {
+                self.pending.links.push((place.path.clone(), target));
+                Ok(())
+            }
+            Err(e) => Err(refused(member, "link it", e.into()).into()),
+        }
+    }
+}
+
+/// Where a member goes.
+struct Place<'a> {
+    dir: BorrowedFd<'a>,
+    name: &'a CStr,
+    path: &'a MemberPath,
+}
+
+/// Makes something, in the place of what an earlier member made there.
+fn make<T>(place: &Place<'_>, mut create: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    match create() {
+        Err(Errno::EXIST) => {
+            clear(place)?;
+            Ok(create()?)
+        }
+        done => Ok(done?),
+    }
+}
+
+fn clear(place: &Place<'_>) -> io::Result<()> {
+    remove_at(place.dir, place.name).map_err(|e| e.source)
+}
+
+/// Leaves a directory where something else may be. Returns whether that hid what is below.
+fn replace_by_directory(place: &Place<'_>) -> io::Result<bool> {
+    let stat = statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Ok(false);
+    }
+    unlinkat(place.dir, place.name, AtFlags::empty())?;
+    mkdirat(place.dir, place.name, Mode::RWXU)?;
+    Ok(whiteout::is_whiteout(&stat))
+}
+
+/// Makes a directory nobody described. A whiteout in its place means that it begins empty.
+fn imply(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+    let mut hidden = false;
+    match mkdirat(dir, name, Mode::RWXU) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => {
+            let stat = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if !whiteout::is_whiteout(&stat) {
+                return Err(Errno::NOTDIR);
+            }
+            unlinkat(dir, name, AtFlags::empty())?;
+            mkdirat(dir, name, Mode::RWXU)?;
+            hidden = true;
+        }
+        Err(e) => return Err(e),
+    }
+    let made = openat(dir, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+    if hidden {
+        whiteout::make_opaque(made.as_fd())?;
+    }
+    rustix::fs::fchmod(made, Mode::from_raw_mode(0o755))
+}
+
+/// Owner, mode and attributes, in the order in which the kernel keeps them.
+fn dress(file: BorrowedFd<'_>, member: &Member) -> io::Result<()> {
+    meta_of(member).apply(file)?;
+    for (name, value) in member.xattrs.iter().filter(|(name, _)| wanted(name)) {
+        match rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {
+            Ok(()) => {}
+            // Attributes of users are extras; a capability is not.
+            Err(Errno::OPNOTSUPP) if name.starts_with(b"user.") => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn meta_of(member: &Member) -> Meta {
+    Meta { uid: member.uid, gid: member.gid, mode: member.mode, mtime: time_of(member) }
+}
+
+fn time_of(member: &Member) -> Timespec {
+    Timespec { tv_sec: member.mtime.0, tv_nsec: member.mtime.1.into() }
+}
+
+fn refused(member: &Member, doing: &'static str, source: io::Error) -> LayerError {
+    LayerError::Member { path: show(&member.path), doing, source }
+}
+
+fn lost(path: &MemberPath, e: Errno) -> LayerError {
+    LayerError::Member { path: path.show(), doing: "open the directory", source: e.into() }
+}
+
+/// Opens what is in a layer under `root` at `path`, if it is a directory there.
+pub(super) fn existing(root: BorrowedFd<'_>, path: &MemberPath) -> Option<OwnedFd> {
+    let flags = DIRECTORY | OFlags::NOFOLLOW;
+    openat2(root, path.to_c_string().as_c_str(), flags, Mode::empty(), INSIDE).ok()
+}
