@@ -28,8 +28,11 @@ pub struct Directory {
     pub path: PathBuf,
     /// Which generation, and which controllers.
     pub hierarchy: Hierarchy,
-    /// What to write into each directory above, if it is missing or differs, from the mount down.
+    /// What to write into each directory above, from the mount down, unless it says so already.
     pub parents: Vec<Write>,
+    /// Files that must not stay empty and take their content from the directory above: the v1
+    /// cpuset refuses processes until these are set.
+    pub inherit: Vec<String>,
     /// What to write into the guest's own directory before a process is in it.
     pub writes: Vec<Write>,
     /// A device program for v2; empty for none.
@@ -154,7 +157,8 @@ pub(crate) fn write_all(directory: &Path, writes: &[Write]) -> Result<(), Cgroup
             .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
         match written {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound && *missing == Missing::Ignore => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && *missing == Missing::Ignore => {}
             Err(source) => {
                 return Err(CgroupError::Write { path, value: value.clone(), source });
             }

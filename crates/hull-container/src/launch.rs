@@ -143,7 +143,8 @@ impl<'plan> Spawned<'plan> {
         send_mounts(&channel, &mounts)?;
         drop(mounts);
         send_stdio(&channel, stdio, &plan.namespaces.user, plan.process.terminal)?;
-        let (answer, mut descriptors) = channel.answer(ASSEMBLE_MAX, &newborn, "set up the guest")?;
+        let (answer, mut descriptors) =
+            channel.answer(ASSEMBLE_MAX, &newborn, "set up the guest")?;
         match answer {
             FromChild::Ready => {}
             FromChild::Failed(failure) => return Err(failure),
@@ -170,11 +171,7 @@ impl Assembled<'_> {
 }
 
 /// Says the last word to a process that is set up and waits until it has executed.
-pub(crate) fn go(
-    channel: &Channel,
-    newborn: Newborn,
-    args: &[String],
-) -> Result<Running, Failure> {
+pub(crate) fn go(channel: &Channel, newborn: Newborn, args: &[String]) -> Result<Running, Failure> {
     channel.send(&[ToChild::Start as u8], &[]).doing("talk to the new process")?;
     // Its side is close-on-exec: the end of the conversation is the success.
     match channel.receive(START_MAX) {
@@ -223,7 +220,9 @@ pub(crate) fn send_stdio(
 fn send_mounts(channel: &Channel, mounts: &[OwnedFd]) -> Result<(), Failure> {
     for chunk in mounts.chunks(channel::DESCRIPTORS_MAX) {
         let borrowed: Vec<_> = chunk.iter().map(AsFd::as_fd).collect();
-        channel.send(&[ToChild::Mounts as u8], &borrowed).doing("send mounts to the new process")?;
+        channel
+            .send(&[ToChild::Mounts as u8], &borrowed)
+            .doing("send mounts to the new process")?;
     }
     Ok(())
 }
@@ -231,7 +230,8 @@ fn send_mounts(channel: &Channel, mounts: &[OwnedFd]) -> Result<(), Failure> {
 /// The namespaces to be made together with the process.
 ///
 /// The cgroup namespace is not among them: its root is where the process is when it is made, so on
-/// v1 the process must first have moved.
+/// v1 the process must first have moved. Nor is IPC: the owner of `/dev/mqueue` is who makes it, and
+/// that must be the guest's root, which only exists once the id maps are written.
 fn new_kinds(namespaces: &Namespaces) -> Kinds {
     let mut kinds = Kinds::MOUNT;
     let mut add = |new: bool, kind: Kinds| {
@@ -241,7 +241,6 @@ fn new_kinds(namespaces: &Namespaces) -> Kinds {
     };
     add(matches!(namespaces.user, User::New { .. }), Kinds::USER);
     add(namespaces.pid == Namespace::New, Kinds::PID);
-    add(namespaces.ipc == Namespace::New, Kinds::IPC);
     add(namespaces.uts == Namespace::New, Kinds::UTS);
     add(namespaces.net == Namespace::New, Kinds::NET);
     kinds
@@ -249,10 +248,8 @@ fn new_kinds(namespaces: &Namespaces) -> Kinds {
 
 fn write_maps(pid: Pid, file: &str, maps: &[IdMap]) -> Result<(), Failure> {
     let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
-    let lines: Vec<String> = maps
-        .iter()
-        .map(|map| format!("{} {} {}", map.inside, map.outside, map.count))
-        .collect();
+    let lines: Vec<String> =
+        maps.iter().map(|map| format!("{} {} {}", map.inside, map.outside, map.count)).collect();
     let value = lines.join("\n");
     fs::write(&path, &value).doing(format!("write {value:?} to {path}"))
 }

@@ -18,7 +18,7 @@ mod mounts;
 #[cfg(feature = "plan")]
 pub use cgroups::limits;
 #[cfg(feature = "plan")]
-pub use compose::{ExecContext, LaunchContext, Partners, PlanError, exec, launch};
+pub use compose::{ExecContext, LaunchContext, Partners, PlanError, exec, launch, cgroup_path};
 
 use std::path::PathBuf;
 

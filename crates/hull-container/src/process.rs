@@ -14,8 +14,10 @@ use hull_sys::capability;
 use hull_sys::seccomp::Instruction;
 use rustix::fs::Mode;
 use rustix::process::Signal;
-use rustix::thread::{set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use rustix::process::{Gid, Uid};
+use rustix::thread::{
+    set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
 
 use crate::failure::{Doing, Failure, Kind, plain};
 use crate::launch::{Channel, ToChild};
@@ -55,7 +57,8 @@ pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result
     verify_directory(&process.cwd)?;
 
     let mut env = process.env.clone();
-    let has_home = env.iter().any(|entry| entry.strip_prefix("HOME=").is_some_and(|v| !v.is_empty()));
+    let has_home =
+        env.iter().any(|entry| entry.strip_prefix("HOME=").is_some_and(|v| !v.is_empty()));
     if !has_home {
         env.retain(|entry| entry != "HOME=");
         env.push(format!("HOME={}", user.home));
@@ -206,13 +209,18 @@ fn join_keyring(id: &str) -> Result<(), Failure> {
         Ok(()) => Ok(()),
         // No keyrings in this kernel, or a filter of the host's around us: nothing to separate.
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) =>
         {
             Ok(())
         }
         // Another guest's keyring of that name, not ours to join, or no room for one more: leaving
         // the host's keyring is what matters, and the user namespace already hides that.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::DQUOT.raw_os_error()) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::DQUOT.raw_os_error()) => {
+            Ok(())
+        }
         Err(error) => Err(error).doing("join a session keyring"),
     }
 }

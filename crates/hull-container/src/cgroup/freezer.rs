@@ -63,15 +63,10 @@ impl Cgroup {
 }
 
 impl Switch {
-    fn turn(
-        &self,
-        (value, shown): (&str, &str),
-        patience: Duration,
-    ) -> Result<(), CgroupError> {
+    fn turn(&self, (value, shown): (&str, &str), patience: Duration) -> Result<(), CgroupError> {
         let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(100);
-        let write =
-            Write { file: self.write.into(), value: value.into(), missing: Missing::Fail };
+        let write = Write { file: self.write.into(), value: value.into(), missing: Missing::Fail };
         loop {
             // v1 can miss a process that forks while it freezes and stays FREEZING until the value
             // is written again (runc `libcontainer/cgroups/fs/freezer.go` found out how often).

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 
-use super::{Cgroup, CgroupError, Directory, Hierarchy, write_all};
+use super::{Cgroup, CgroupError, Directory, Hierarchy, Missing, Write, write_all};
 
 /// How a process just made gets into the cgroup.
 #[derive(Debug)]
@@ -140,6 +140,7 @@ fn make_one(directory: &Directory) -> Result<(), CgroupError> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(source) => return Err(CgroupError::Path { doing: "make cgroup", path, source }),
         }
+        inherit(&path, &directory.inherit)?;
     }
     write_all(&path, &directory.writes)?;
     if directory.devices.is_empty() {
@@ -148,13 +149,19 @@ fn make_one(directory: &Directory) -> Result<(), CgroupError> {
     let program: Vec<_> = directory
         .devices
         .iter()
-        .map(|&(code, registers, offset, immediate)| {
-            hull_sys::device_filter::Instruction { code, registers, offset, immediate }
+        .map(|&(code, registers, offset, immediate)| hull_sys::device_filter::Instruction {
+            code,
+            registers,
+            offset,
+            immediate,
         })
         .collect();
     let fd = open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
-    hull_sys::device_filter::attach(fd.as_fd(), &program)
-        .map_err(|source| CgroupError::Path { doing: "attach device program to", path, source })
+    hull_sys::device_filter::attach(fd.as_fd(), &program).map_err(|source| CgroupError::Path {
+        doing: "attach device program to",
+        path,
+        source,
+    })
 }
 
 /// Applies the parents' writes where they would change something: most starts find them done.
@@ -164,6 +171,20 @@ fn write_changed(path: &Path, directory: &Directory) -> Result<(), CgroupError> 
         let wanted = write.value.trim_start_matches('+');
         if !now.split_whitespace().any(|word| word == wanted) {
             write_all(path, std::slice::from_ref(write))?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills files that are empty from those of the directory above.
+fn inherit(path: &Path, files: &[String]) -> Result<(), CgroupError> {
+    for file in files {
+        let read = |at: &Path| fs::read_to_string(at.join(file)).unwrap_or_default();
+        let above = path.parent().map(read).unwrap_or_default();
+        let value = above.trim();
+        if read(path).trim().is_empty() && !value.is_empty() {
+            let (file, value) = (file.clone(), value.to_owned());
+            write_all(path, &[Write { file, value, missing: Missing::Fail }])?;
         }
     }
     Ok(())

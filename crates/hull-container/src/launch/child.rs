@@ -16,12 +16,18 @@ use crate::process;
 
 /// Runs in the new namespaces once the id maps are written. Returns only to fail.
 pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> {
-    if plan.namespaces.cgroup == Namespace::New {
-        namespace::leave(Kinds::CGROUP).doing("make a cgroup namespace")?;
-    }
     if plan.namespaces.user != User::Host {
         process::become_root()?;
     }
+    let mut late = Kinds::NONE;
+    for (from, kind) in
+        [(&plan.namespaces.cgroup, Kinds::CGROUP), (&plan.namespaces.ipc, Kinds::IPC)]
+    {
+        if *from == Namespace::New {
+            late = late.and(kind);
+        }
+    }
+    namespace::leave(late).doing("make cgroup and IPC namespaces")?;
     if plan.namespaces.uts == Namespace::New {
         inside::set_names(plan.hostname.as_deref(), plan.domainname.as_deref())?;
     }
@@ -94,9 +100,7 @@ fn harden(
     dev: Option<&OwnedFd>,
 ) -> Result<(), Failure> {
     if !plan.sysctls.is_empty() {
-        let is_proc = |mount: &Mount| {
-            matches!(&mount.source, Source::New { filesystem, .. } if filesystem == "proc")
-        };
+        let is_proc = |mount: &Mount| matches!(&mount.source, Source::New { filesystem, .. } if filesystem == "proc");
         let at = plan.mounts.iter().position(is_proc);
         let proc = at.and_then(|at| made[at].as_ref());
         let proc = proc.ok_or_else(|| Failure::other("set sysctls: there is no /proc"))?;
@@ -165,9 +169,7 @@ impl Asked {
             Self::Streams(streams) => return Ok(Opened::Streams(streams)),
             Self::Terminal(size) => size,
         };
-        let is_devpts = |mount: &Mount| {
-            matches!(&mount.source, Source::New { filesystem, .. } if filesystem == "devpts")
-        };
+        let is_devpts = |mount: &Mount| matches!(&mount.source, Source::New { filesystem, .. } if filesystem == "devpts");
         let at = plan.mounts.iter().position(is_devpts);
         let devpts = at.and_then(|at| made[at].as_ref());
         let devpts = devpts.ok_or_else(|| Failure::other("make a terminal: there is no devpts"))?;

@@ -109,5 +109,6 @@ fn node(dev: &OwnedFd, device: &Device, root: (u32, u32)) -> Result<(), Failure>
 
 fn own(dev: &OwnedFd, path: &Path, (uid, gid): (u32, u32)) -> Result<(), Failure> {
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    chownat(dev, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW).doing_at("set the owner in /dev of", path)
+    chownat(dev, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+        .doing_at("set the owner in /dev of", path)
 }

@@ -95,10 +95,7 @@ fn enter(channel: &Channel, entrance: &Entrance) -> Result<(), Failure> {
     hull_sys::descriptor::close_all_except(&[channel.as_fd()]).doing("close descriptors")
 }
 
-fn begin(
-    channel: &Channel,
-    main: &dyn Fn(&Channel) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn begin(channel: &Channel, main: &dyn Fn(&Channel) -> Result<(), Failure>) -> Result<(), Failure> {
     // Cleared by fork and by every change of user, so it is set again later.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .doing("set parent death signal")?;
@@ -121,8 +118,7 @@ fn between(
     for tasks in &entrance.tasks {
         rustix::io::write(tasks, b"0").doing("enter the cgroup")?;
     }
-    let keep: Vec<_> =
-        joins.0.iter().map(|(fd, _)| fd.as_fd()).chain([channel.as_fd()]).collect();
+    let keep: Vec<_> = joins.0.iter().map(|(fd, _)| fd.as_fd()).chain([channel.as_fd()]).collect();
     hull_sys::descriptor::close_all_except(&keep).doing("close descriptors")?;
     for (target, kind) in &joins.0 {
         namespace::join(target.as_fd(), *kind).doing("join namespaces")?;

@@ -62,8 +62,8 @@ pub(crate) fn separate() -> Result<(), Failure> {
 
 /// Puts the root on top of `/`; [`enter`] makes it the only one.
 pub(crate) fn attach_root(root: &OwnedFd) -> Result<(), Failure> {
-    let slash = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .doing("open /")?;
+    let slash =
+        rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).doing("open /")?;
     put(root, &slash).doing("attach the root")
 }
 

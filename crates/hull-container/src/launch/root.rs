@@ -155,9 +155,8 @@ fn overlay(
     fsconfig_create(&filesystem)
         .map_err(|error| complain(&filesystem, error))
         .doing_at("mount overlay with upper", upper)?;
-    let mounted =
-        fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-            .doing_at("mount overlay with upper", upper)?;
+    let mounted = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        .doing_at("mount overlay with upper", upper)?;
     drop(identity);
     Ok(mounted)
 }

@@ -54,7 +54,10 @@ pub(crate) fn give(stream: impl AsFd, uid: u32, gid: Option<u32>) -> Result<(), 
     match fchown(&stream, Some(Uid::from_raw(uid)), gid.map(Gid::from_raw)) {
         // The stream is not ours to give, for example a file system that is read-only or that does
         // not know the user: the program still has the open descriptor.
-        Ok(()) | Err(rustix::io::Errno::PERM | rustix::io::Errno::ROFS | rustix::io::Errno::INVAL) => Ok(()),
+        Ok(())
+        | Err(rustix::io::Errno::PERM | rustix::io::Errno::ROFS | rustix::io::Errno::INVAL) => {
+            Ok(())
+        }
         Err(error) => Err(error).doing(format!("give a stream to user {uid}")),
     }
 }

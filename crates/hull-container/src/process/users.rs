@@ -166,8 +166,7 @@ mod tests {
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbroken\n:::\nwww-data:x:33:33:w:/var/www:/x\n\
                           1234:x:77:78:odd:/odd:/bin/sh\n";
-    const GROUP: &str =
-        "root:x:0:\nwww-data:x:33:\nadm:x:4:www-data,root\nlog:x:5:other,www-data\nbad:x:no:www-data\n";
+    const GROUP: &str = "root:x:0:\nwww-data:x:33:\nadm:x:4:www-data,root\nlog:x:5:other,www-data\nbad:x:no:www-data\n";
 
     fn say(passwd: &str, group: &str, user: &str, further: &[&str]) -> String {
         let dir = tempfile::tempdir().unwrap();
@@ -193,15 +192,15 @@ mod tests {
         assert_eq!(say(":5", &[]), "0:5 [5] /root");
         // A number is an id, even where a user has it as a name.
         assert_eq!(say("1234", &[]), "1234:0 [0] /");
-        assert_eq!(
-            say("foo", &[]),
-            "unable to find user foo: no matching entries in passwd file"
-        );
+        assert_eq!(say("foo", &[]), "unable to find user foo: no matching entries in passwd file");
         assert_eq!(
             say("0:foo", &[]),
             "unable to find group foo: no matching entries in group file"
         );
-        assert_eq!(say("0", &["nope"]), "unable to find group nope: no matching entries in group file");
+        assert_eq!(
+            say("0", &["nope"]),
+            "unable to find group nope: no matching entries in group file"
+        );
         for bad in ["4294967295", "-1", "2147483648"] {
             assert_eq!(say(bad, &[]), "uids and gids must be in range 0-2147483647", "{bad}");
         }

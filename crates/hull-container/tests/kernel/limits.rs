@@ -1,0 +1,80 @@
+//! Limits in effect.
+
+use std::time::Duration;
+
+use hull_model::bytes::Bytes;
+use hull_model::limits::Pids;
+use hull_model::memory::{Memory, Swap};
+
+use crate::Test;
+use crate::fixture::Guest;
+
+pub const TESTS: &[Test] = &[
+    ("memory_is_limited_and_kills_are_counted", memory_is_limited),
+    ("processes_are_limited", processes_are_limited),
+    ("processors_are_limited_and_limits_change", processors_are_limited),
+    ("a_guest_can_be_frozen", a_guest_can_be_frozen),
+];
+
+fn memory_is_limited() {
+    let mut guest = Guest::new();
+    let memory = Memory::new(Bytes::mib(24), Swap::UpTo(Bytes::new(0))).unwrap();
+    guest.spec.limits.memory = Some(memory);
+    guest.shell("dd if=/dev/zero of=/dev/null bs=64M count=1");
+    let live = guest.start().unwrap();
+    let cgroup = live.plan.cgroup.clone();
+    assert_eq!(cgroup.stats().memory_max_bytes, Some(24 << 20));
+    let status = crate::fixture::wait(&live.running);
+    assert_ne!(status, 0);
+    assert!(cgroup.oom_kills() > 0);
+}
+
+fn processes_are_limited() {
+    let mut guest = Guest::new();
+    guest.spec.limits.pids = Pids::new(4);
+    let script = "for i in 1 2 3 4 5 6; do sleep 2 & done; echo all";
+    let out = guest.shell(script).run().unwrap();
+    assert!(!out.output.contains("all") || out.output.contains("can't fork"), "{out:?}");
+}
+
+fn processors_are_limited() {
+    use hull_model::cpu::Quota;
+    let mut guest = Guest::new();
+    guest.spec.limits.cpu.quota = Some(Quota::new(20_000, 100_000).unwrap());
+    guest.shell("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 20");
+    let live = guest.start().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let stats = live.plan.cgroup.stats();
+    assert!(stats.cpu_throttled_periods.is_some_and(|count| count > 0), "{stats:?}");
+    assert!(stats.cpu_total_ns.is_some_and(|ns| ns < 400_000_000), "{stats:?}");
+    let mut limits = guest.spec.limits.clone();
+    limits.pids = Pids::new(77);
+    limits.memory = Some(Memory::new(Bytes::mib(64), Swap::UpTo(Bytes::mib(64))).unwrap());
+    let path = &live.plan.cgroup.directories[0].path;
+    let update = hull_container::plan::limits(&limits, path, &guest.host);
+    live.plan.cgroup.update(&update).unwrap();
+    let smaller = Memory::new(Bytes::mib(32), Swap::UpTo(Bytes::mib(0))).unwrap();
+    limits.memory = Some(smaller);
+    live.plan.cgroup.update(&hull_container::plan::limits(&limits, path, &guest.host)).unwrap();
+    let stats = live.plan.cgroup.stats();
+    assert_eq!((stats.pids_max, stats.memory_max_bytes), (Some(77), Some(32 << 20)));
+}
+
+fn a_guest_can_be_frozen() {
+    let mut guest = Guest::new();
+    guest.shell("while :; do :; done");
+    let live = guest.start().unwrap();
+    let cgroup = &live.plan.cgroup;
+    let used = || cgroup.stats().cpu_total_ns.unwrap();
+    cgroup.freeze(Duration::from_secs(5)).unwrap();
+    let before = used();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(used() - before < 20_000_000);
+    cgroup.thaw(Duration::from_secs(5)).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(used() - before > 20_000_000);
+    // A frozen guest can still be taken away.
+    cgroup.freeze(Duration::from_secs(5)).unwrap();
+    drop(live);
+    assert!(guest.cgroups_left().is_empty());
+}
