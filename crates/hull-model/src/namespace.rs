@@ -79,6 +79,8 @@ pub enum HostUser {
     Pid,
     /// `--ipc=host`.
     Ipc,
+    /// It shares namespaces with a guest that is in the host's.
+    Partner,
     /// The daemon's default was set to `host`.
     Daemon,
 }
@@ -92,6 +94,7 @@ impl HostUser {
             Self::Network => "--network=host needs the host's user namespace",
             Self::Pid => "--pid=host needs the host's user namespace",
             Self::Ipc => "--ipc=host needs the host's user namespace",
+            Self::Partner => "it shares namespaces with a container in the host's user namespace",
             Self::Daemon => "the daemon runs with --userns-default=host",
         }
     }

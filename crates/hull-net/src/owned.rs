@@ -1,7 +1,7 @@
 //! Which links are ours, found by their alias: what a restart compares with its records.
 
 use crate::link::{self, Link, message};
-use crate::names::{Instance, LinkName, Tag};
+use crate::names::{Instance, LinkName, Role, Tag};
 use crate::netlink::NetlinkError;
 use crate::netlink::socket::Socket;
 
@@ -32,6 +32,29 @@ pub fn links(instance: &Instance) -> Result<Vec<Owned>, NetlinkError> {
         (tag.instance == *instance).then_some(Owned { name: link.name, tag })
     };
     Ok(link::all(&mut Socket::route()?)?.into_iter().filter_map(ours).collect())
+}
+
+/// A link could not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscardError {
+    /// It is somebody else's by now.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+    /// The kernel refused.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// No link can be called so.
+    #[error(transparent)]
+    Name(#[from] crate::names::BadName),
+}
+
+/// Removes a link that [`links`] found; returns whether it was still there.
+pub fn discard(link: &Owned) -> Result<bool, DiscardError> {
+    let kind = match link.tag.role {
+        Role::Network => "bridge",
+        Role::Endpoint => "veth",
+    };
+    remove(&mut Socket::route()?, &link.name.parse()?, (kind, &link.tag))
 }
 
 /// Whether the link is ours, of this kind.

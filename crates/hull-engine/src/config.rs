@@ -1,0 +1,52 @@
+//! What an engine is told when it is opened.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hull_model::guest::Dns;
+use hull_model::id_range::IdPool;
+use hull_model::limits::Rlimit;
+use hull_model::log::LogConfig;
+
+/// All settings of an engine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything that lasts is kept; made with mode 0700.
+    pub data_root: PathBuf,
+    /// Where what lasts until the host restarts is kept; made with mode 0700.
+    pub exec_root: PathBuf,
+    /// Host ids for user namespaces.
+    pub id_pool: IdPool,
+    /// Give guests the host's user namespace unless they ask for one of their own.
+    pub host_users: bool,
+    /// The default network.
+    pub bridge: Bridge,
+    /// Below which cgroup the guests' cgroups are made, from the root of each hierarchy.
+    pub cgroup_parent: String,
+    /// For guests that do not say where their output goes.
+    pub log: LogConfig,
+    /// For guests that do not say whether they want an init.
+    pub init: bool,
+    /// For guests that set no name servers.
+    pub dns: Dns,
+    /// For guests that do not limit a resource themselves.
+    pub rlimits: Vec<Rlimit>,
+    /// Free `key=value` pairs shown in `info`.
+    pub labels: Vec<String>,
+    /// How long guests may take to end when all are stopped.
+    pub shutdown_timeout: Duration,
+    /// How to reach registries.
+    pub registries: hull_registry::Config,
+}
+
+/// The default bridge network.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Bridge {
+    /// Not made at all (`"bridge": "none"` of Docker's daemon.json).
+    pub disabled: bool,
+    /// The bridge's address and the length of its prefix; `None` picks a free one.
+    pub address: Option<(Ipv4Addr, u8)>,
+    /// Its MTU; `None` for the host's default route's.
+    pub mtu: Option<u32>,
+}

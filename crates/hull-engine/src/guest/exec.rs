@@ -1,0 +1,219 @@
+//! Further processes in a running guest.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hull_container::plan::{self, ExecContext};
+use hull_model::id::ExecId;
+use hull_model::life::State;
+use hull_model::process::ExecSpec;
+use hull_shim::exit::ExitRecord;
+use hull_shim::protocol::{self, Answer, Ask, Process, Stdin, WindowSize};
+
+use super::attach::AttachRequest;
+use super::task::{StartExec, Task};
+use crate::error::{Error, Kind, Result};
+use crate::failure::NotStarted;
+use crate::shim::control::out_of_turn;
+use crate::shim::stream::{self, Streams};
+
+/// An exec as clients see it.
+#[derive(Clone, Debug)]
+pub struct ExecView {
+    /// Its id.
+    pub id: ExecId,
+    /// What it runs.
+    pub spec: ExecSpec,
+    /// Where it is.
+    pub progress: Progress,
+}
+
+/// Where an exec is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// Created.
+    Created,
+    /// Being started.
+    Starting,
+    /// Runs as this process of the host.
+    Running(u32),
+    /// Ended with this code; the process id is what it was, 0 if it never ran.
+    Ended {
+        /// 0–255.
+        code: u8,
+        /// On the host.
+        pid: u32,
+    },
+}
+
+/// The execs of one guest. The task changes their progress; handles add new ones.
+#[derive(Debug, Default)]
+pub(crate) struct Execs(Mutex<BTreeMap<ExecId, ExecView>>);
+
+impl Execs {
+    /// Execs remembered for one guest; the oldest ended ones are forgotten for new ones.
+    const KEPT: usize = 256;
+
+    pub(crate) fn add(&self, id: ExecId, spec: ExecSpec) -> Result<()> {
+        let mut execs = self.lock();
+        if execs.len() >= Self::KEPT {
+            let ended = |view: &ExecView| matches!(view.progress, Progress::Ended { .. });
+            let idle = |view: &ExecView| matches!(view.progress, Progress::Created);
+            let victim = execs.values().find(|view| ended(view));
+            let victim = victim.or_else(|| execs.values().find(|view| idle(view))).map(|v| v.id);
+            let Some(victim) = victim else {
+                let text =
+                    format!("{} processes run in this container by exec already", Self::KEPT);
+                return Err(Error::new(Kind::Unavailable, text));
+            };
+            execs.remove(&victim);
+        }
+        execs.insert(id, ExecView { id, spec, progress: Progress::Created });
+        Ok(())
+    }
+
+    pub(crate) fn view(&self, id: ExecId) -> Option<ExecView> {
+        self.lock().get(&id).cloned()
+    }
+
+    pub(crate) fn find(&self, prefix: &str) -> Option<ExecId> {
+        self.lock().keys().find(|id| id.to_string().starts_with(prefix)).copied()
+    }
+
+    /// Those that Docker lists in `inspect`: created or running.
+    pub(crate) fn current(&self) -> Vec<ExecId> {
+        let execs = self.lock();
+        let ended = |view: &&ExecView| !matches!(view.progress, Progress::Ended { .. });
+        execs.values().filter(ended).map(|view| view.id).collect()
+    }
+
+    /// Takes the right to start an exec: only one caller gets it.
+    fn begin(&self, id: ExecId) -> Result<()> {
+        let mut execs = self.lock();
+        let missing = || Error::new(Kind::Missing, format!("No such exec instance: {id}"));
+        let view = execs.get_mut(&id).ok_or_else(missing)?;
+        if view.progress != Progress::Created {
+            let text = format!("exec command {id} is already running");
+            return Err(Error::new(Kind::Conflict, text));
+        }
+        view.progress = Progress::Starting;
+        Ok(())
+    }
+
+    /// An exec that runs under a shim that another daemon talked to; what it runs is not known.
+    pub(super) fn adopt(&self, id: ExecId, progress: Progress) {
+        self.lock().insert(id, ExecView { id, spec: ExecSpec::default(), progress });
+    }
+
+    fn set(&self, id: ExecId, progress: Progress) {
+        if let Some(view) = self.lock().get_mut(&id) {
+            view.progress = progress;
+        }
+    }
+
+    /// The guest ended and took all of them along.
+    pub(super) fn end_all(&self) {
+        for view in self.lock().values_mut() {
+            let pid = match view.progress {
+                Progress::Running(pid) => pid,
+                Progress::Starting => 0,
+                Progress::Created | Progress::Ended { .. } => continue,
+            };
+            view.progress = Progress::Ended { code: 137, pid };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ExecId, ExecView>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Task {
+    /// Runs an exec: prepared first, then the client is connected, then it executes, so that no
+    /// output is lost.
+    pub(super) async fn start_exec(&mut self, exec: StartExec) -> Result<Option<Streams>> {
+        let id = exec.id;
+        match self.record.state {
+            State::Running => {}
+            State::Paused => {
+                let text = format!(
+                    "Container {} is paused, unpause the container before exec",
+                    self.record.id
+                );
+                return Err(Error::new(Kind::Conflict, text));
+            }
+            State::Created | State::Starting | State::Exited(_) | State::Removing => {
+                return Err(super::task::not_running(&self.record));
+            }
+        }
+        self.execs.begin(id)?;
+        let words = exec.spec.args.join(" ");
+        match self.run_exec(exec).await {
+            Ok((pid, streams)) => {
+                self.execs.set(id, Progress::Running(pid));
+                self.publish(format!("exec_start: {words}"), &[("execID", id.to_string())]);
+                Ok(streams)
+            }
+            Err(NotStarted { error, code }) => {
+                self.execs.set(id, Progress::Ended { code, pid: 0 });
+                // Forgetting what was never prepared fails, and then there is nothing to forget.
+                self.ask(Ask::RemoveExec { id }).await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    async fn run_exec(&mut self, exec: StartExec) -> Result<(u32, Option<Streams>), NotStarted> {
+        let StartExec { id, spec, attach, size } = exec;
+        let tty = spec.streams.tty;
+        let plan = self.exec_plan(&spec)?;
+        let stdin = match (spec.streams.stdin, attach) {
+            (true, Some(AttachRequest { stdin: true, .. })) => Stdin::Once,
+            _ => Stdin::Null,
+        };
+        let terminal = tty.then(|| size.unwrap_or_default());
+        let exec = protocol::Exec { plan, streams: protocol::Streams { stdin, terminal } };
+        self.ask(Ask::Exec { id, exec }).await?;
+        let streams = match attach {
+            Some(request) => {
+                let request = request.to(Process::Exec(id), tty);
+                Some(Streams::connected(stream::attach(&self.run_dir(), request).await?))
+            }
+            None => None,
+        };
+        let started = self.live()?.control.ask(Ask::StartExec { id }).await;
+        match started.map_err(Error::internal("ask the guest's shim"))? {
+            Answer::Started { pid } => Ok((pid, streams)),
+            Answer::Failed(failure) => Err(failure.into()),
+            other => Err(out_of_turn(&other).into()),
+        }
+    }
+
+    fn exec_plan(&self, spec: &ExecSpec) -> Result<Vec<u8>> {
+        let cx = ExecContext {
+            id: self.record.id,
+            host: &self.engine.host,
+            ids: self.record.id_range,
+            cgroup_parent: &self.engine.config.cgroup_parent,
+            seccomp: &self.engine.filters,
+        };
+        let plan = plan::exec(&self.record.spec, spec, &cx)
+            .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))?;
+        postcard::to_allocvec(&plan).map_err(Error::internal("write the exec's plan"))
+    }
+
+    pub(super) async fn resize_exec(&mut self, id: ExecId, size: WindowSize) -> Result<()> {
+        self.ask(Ask::Resize { process: Process::Exec(id), size }).await.map(drop)
+    }
+
+    /// An exec ended: the shim may forget it, we remember its code for those who ask.
+    pub(super) fn on_exec_exit(&mut self, id: ExecId, exit: &ExitRecord) {
+        let pid = match self.execs.view(id).map(|view| view.progress) {
+            Some(Progress::Running(pid)) => pid,
+            _ => 0,
+        };
+        self.execs.set(id, Progress::Ended { code: exit.code, pid });
+        let extra = [("execID", id.to_string()), ("exitCode", exit.code.to_string())];
+        self.publish("exec_die", &extra);
+    }
+}

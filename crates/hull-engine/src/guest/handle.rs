@@ -1,0 +1,284 @@
+//! A guest, for those who ask something of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hull_model::guest::StopTimeout;
+use hull_model::id::{ExecId, GuestId};
+use hull_model::life::State;
+use hull_model::name::Name;
+use hull_model::process::ExecSpec;
+use hull_model::signal::Signal;
+use hull_shim::protocol::WindowSize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::attach::AttachRequest;
+use super::exec::{ExecView, Execs};
+use super::task::{Ends, Message, Reply, StartExec, Task, not_running};
+use super::view::{View, Watch};
+use super::wait::{WaitFor, Waited};
+use crate::engine::Inner;
+use crate::error::{Error, Kind, Result};
+use crate::logs::{LogQuery, LogStream};
+use crate::record::GuestRecord;
+use crate::shim::stream::Streams;
+
+/// A guest. Cheap to clone; stays valid, and says so, after the guest is removed.
+#[derive(Clone)]
+pub struct Guest(Arc<Shared>);
+
+struct Shared {
+    id: GuestId,
+    engine: std::sync::Weak<Inner>,
+    messages: mpsc::Sender<Message>,
+    watch: Watch,
+    execs: Arc<Execs>,
+}
+
+/// Bytes on disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Size {
+    /// What the guest itself wrote.
+    pub written: u64,
+    /// That and its image.
+    pub total: u64,
+}
+
+impl Guest {
+    /// The guest of `record` and its task, which is not running yet.
+    pub(crate) fn new(engine: &Arc<Inner>, record: GuestRecord) -> (Self, Task) {
+        let id = record.id;
+        let (task, Ends { messages, watch, execs }) = Task::new(Arc::clone(engine), record);
+        let engine = Arc::downgrade(engine);
+        (Self(Arc::new(Shared { id, engine, messages, watch, execs })), task)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> GuestId {
+        self.0.id
+    }
+
+    /// What is known of it now.
+    pub fn record(&self) -> Arc<GuestRecord> {
+        self.view().record
+    }
+
+    /// What is known of it now, and whether it still exists.
+    pub fn view(&self) -> View {
+        self.0.watch.now()
+    }
+
+    /// Starts it. [`Kind::Unchanged`] if it runs.
+    pub async fn start(&self) -> Result<()> {
+        self.ask(Message::Start).await
+    }
+
+    /// Sends `signal` to its first process.
+    pub async fn kill(&self, signal: Signal) -> Result<()> {
+        self.signal(signal, false).await
+    }
+
+    /// Asks it to end, by `signal` or its own stop signal, and kills it when `timeout` (or its own)
+    /// is over. [`Kind::Unchanged`] if it does not run.
+    pub async fn stop(&self, signal: Option<Signal>, timeout: Option<StopTimeout>) -> Result<()> {
+        let view = self.view();
+        if !view.is_running() {
+            return Err(Error::new(
+                Kind::Unchanged,
+                format!("container {} is not running", self.0.id),
+            ));
+        }
+        let spec = &view.record.spec;
+        let signal = signal.or(spec.stop_signal).unwrap_or(Signal::TERM);
+        let timeout = timeout.or(spec.stop_timeout).unwrap_or(StopTimeout::DEFAULT);
+        let ended = self.wait(WaitFor::NotRunning);
+        tokio::pin!(ended);
+        self.end_by(signal).await?;
+        match timeout {
+            StopTimeout::Never => ended.await.map(drop)?,
+            StopTimeout::After(patience) => {
+                if tokio::time::timeout(patience, &mut ended).await.is_err() {
+                    self.end_by(Signal::KILL).await?;
+                    ended.await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it if it runs, and starts it.
+    pub async fn restart(
+        &self,
+        signal: Option<Signal>,
+        timeout: Option<StopTimeout>,
+    ) -> Result<()> {
+        match self.stop(signal, timeout).await {
+            Err(error) if error.kind != Kind::Unchanged => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        match self.start().await {
+            // Somebody else was faster: it runs, and it was restarted.
+            Err(error) if error.kind == Kind::Unchanged => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Freezes it.
+    pub async fn pause(&self) -> Result<()> {
+        self.ask(Message::Pause).await
+    }
+
+    /// Thaws it.
+    pub async fn unpause(&self) -> Result<()> {
+        self.ask(Message::Resume).await
+    }
+
+    /// Gives it another name.
+    pub async fn rename(&self, name: Name) -> Result<()> {
+        self.ask(|reply| Message::Rename(name, reply)).await
+    }
+
+    /// Changes the size of its terminal.
+    pub async fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        self.ask(|reply| Message::Resize(WindowSize { rows, columns }, reply)).await
+    }
+
+    /// Deletes it, with its anonymous volumes if `volumes`; if `force`, kills it first.
+    pub async fn remove(&self, force: bool, volumes: bool) -> Result<()> {
+        if force && self.view().is_running() {
+            let ended = self.wait(WaitFor::NotRunning);
+            self.end_by(Signal::KILL).await?;
+            ended.await?;
+        }
+        match self.ask(|reply| Message::Remove { volumes, reply }).await {
+            // It removed itself, or somebody else was faster: either way it is gone as asked.
+            Err(error) if error.kind == Kind::Missing && force => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    /// Waits from the moment of this call for what `until` says.
+    pub fn wait(&self, until: WaitFor) -> impl Future<Output = Result<Waited>> + Send + 'static {
+        super::wait::wait(self.0.watch.clone(), until)
+    }
+
+    /// Its streams: connected now if it runs, or when it is started.
+    pub async fn attach(&self, request: AttachRequest) -> Result<Streams> {
+        self.ask(|reply| Message::Attach(request, reply)).await
+    }
+
+    /// What it wrote.
+    pub async fn logs(&self, query: LogQuery) -> Result<LogStream> {
+        let watch = self.0.watch.clone();
+        let Some(path) = self.log_path() else { return Ok(LogStream::empty(watch)) };
+        let opened =
+            tokio::task::spawn_blocking(move || LogStream::open(&path, query, watch)).await;
+        opened.map_err(Error::internal("open the log"))?.map_err(Error::internal("open the log"))
+    }
+
+    /// Where its log is; `None` if it is not kept.
+    pub fn log_path(&self) -> Option<PathBuf> {
+        let engine = self.0.engine.upgrade()?;
+        match self.record().spec.log {
+            hull_model::log::LogConfig::JsonFile(_) => Some(engine.paths.log(&self.0.id)),
+            hull_model::log::LogConfig::Discard => None,
+        }
+    }
+
+    /// The directory of its own files: `hostname`, `hosts`, `resolv.conf`.
+    pub fn directory(&self) -> Option<PathBuf> {
+        self.0.engine.upgrade().map(|engine| engine.paths.guest_dir(&self.0.id))
+    }
+
+    /// How much disk it uses. Walks its files.
+    pub async fn size(&self) -> Result<Size> {
+        let engine = self.engine()?;
+        engine.size_of(&self.record()).await
+    }
+
+    /// Prepares a process to run in it.
+    pub fn create_exec(&self, spec: ExecSpec) -> Result<ExecId> {
+        let record = self.record();
+        match record.state {
+            State::Running => {}
+            State::Paused => {
+                let text =
+                    format!("Container {} is paused, unpause the container before exec", record.id);
+                return Err(Error::new(Kind::Conflict, text));
+            }
+            State::Created | State::Starting | State::Exited(_) | State::Removing => {
+                return Err(not_running(&record));
+            }
+        }
+        if spec.args.is_empty() {
+            return Err(Error::new(Kind::Invalid, "No exec command specified"));
+        }
+        let id = ExecId::from_random(crate::random::bytes()?);
+        let words = spec.args.join(" ");
+        self.0.execs.add(id, spec)?;
+        if let Some(engine) = self.0.engine.upgrade() {
+            engine.publish(&record, format!("exec_create: {words}"), &[("execID", id.to_string())]);
+        }
+        Ok(id)
+    }
+
+    /// Runs a prepared process; with `attach`, its streams come back.
+    pub async fn start_exec(
+        &self,
+        id: ExecId,
+        attach: Option<AttachRequest>,
+        size: Option<(u16, u16)>,
+    ) -> Result<Option<Streams>> {
+        let spec = self.exec(id).ok_or_else(|| no_exec(id))?.spec;
+        let size = size.map(|(rows, columns)| WindowSize { rows, columns });
+        let exec = StartExec { id, spec, attach, size };
+        self.ask(|reply| Message::StartExec(exec, reply)).await
+    }
+
+    /// Changes the size of an exec's terminal.
+    pub async fn resize_exec(&self, id: ExecId, rows: u16, columns: u16) -> Result<()> {
+        self.ask(|reply| Message::ResizeExec(id, WindowSize { rows, columns }, reply)).await
+    }
+
+    /// What is known of an exec.
+    pub fn exec(&self, id: ExecId) -> Option<ExecView> {
+        self.0.execs.view(id)
+    }
+
+    /// Its execs that are created or run.
+    pub fn execs(&self) -> Vec<ExecId> {
+        self.0.execs.current()
+    }
+
+    /// The exec whose id begins with `prefix`.
+    pub(crate) fn find_exec(&self, prefix: &str) -> Option<ExecId> {
+        self.0.execs.find(prefix)
+    }
+
+    async fn signal(&self, signal: Signal, ends: bool) -> Result<()> {
+        self.ask(|reply| Message::Signal { signal, ends, reply }).await
+    }
+
+    /// Sends a signal that is meant to end it; it may have ended already.
+    async fn end_by(&self, signal: Signal) -> Result<()> {
+        match self.signal(signal, true).await {
+            Err(error) if matches!(error.kind, Kind::Conflict | Kind::Missing) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Result<Arc<Inner>> {
+        self.0.engine.upgrade().ok_or_else(|| Error::new(Kind::Unavailable, "the engine is closed"))
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T> {
+        let gone = || Error::new(Kind::Missing, format!("No such container: {}", self.0.id));
+        let (reply, answer) = oneshot::channel();
+        self.0.messages.send(message(reply)).await.map_err(|_task_ended| gone())?;
+        answer.await.unwrap_or_else(|_task_ended| Err(gone()))
+    }
+}
+
+pub(crate) fn no_exec(id: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Missing, format!("No such exec instance: {id}"))
+}

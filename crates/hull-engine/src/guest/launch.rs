@@ -1,0 +1,236 @@
+//! Starting a guest: recorded, planned, launched, connected, started.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hull_model::exit::Exit;
+use hull_model::life::{self, State};
+use hull_model::log::LogConfig;
+use hull_model::namespace::{HostUser, Network};
+use hull_shim::exit::ExitRecord;
+use hull_shim::plan::{LogPlan, ShimPlan};
+use hull_shim::protocol::{Answer, Ask, Phase, Stdin, Streams, WindowSize};
+
+use super::task::{Live, Task, now};
+use crate::error::{Error, Kind, Result};
+use crate::failure::NotStarted;
+use crate::networks::Networks;
+use crate::partners::{self, Ids, Partners};
+use crate::shim::control::Control;
+use crate::shim::program;
+
+/// How long the shim may take to build a guest: many layers on a slow disk, not more.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+impl Task {
+    pub(super) async fn start_by_user(&mut self) -> Result<()> {
+        match self.record.state {
+            State::Paused => {
+                let text = "cannot start a paused container, try unpause instead";
+                return Err(Error::new(Kind::Conflict, text));
+            }
+            State::Starting | State::Running => {
+                let text = format!("container {} is already running", self.record.id);
+                return Err(Error::new(Kind::Unchanged, text));
+            }
+            State::Removing => {
+                let text = "container is marked for removal and cannot be started";
+                return Err(Error::new(Kind::Conflict, text));
+            }
+            State::Created | State::Exited(_) => {}
+        }
+        self.restart_at = None;
+        self.record.restarting = false;
+        self.record.restarts = 0;
+        self.start().await
+    }
+
+    /// Starts the guest. If that fails it is ended, with Docker's code and the reason.
+    pub(super) async fn start(&mut self) -> Result<()> {
+        let before = self.record.clone();
+        // What can be refused without having touched anything comes first.
+        let partners = partners::find(&self.engine, &self.record)?;
+        if let Err(error) = self.take_resources(&partners).await {
+            self.release().await;
+            self.record = before;
+            return Err(error);
+        }
+        self.record.error.clear();
+        self.record.stopped_by_user = false;
+        if let Err(error) = self.step(life::Event::Start).await {
+            self.release().await;
+            self.record = before;
+            return Err(error);
+        }
+        match self.launch(&partners).await {
+            Ok(()) => {
+                self.publish("start", &[]);
+                tracing::info!(guest = %self.record.id, pid = self.record.pid, "started");
+                Ok(())
+            }
+            Err(failed) => {
+                self.abandon(&failed).await;
+                Err(failed.error)
+            }
+        }
+    }
+
+    /// Takes an id range and an address, which the record then names.
+    async fn take_resources(&mut self, partners: &Partners) -> Result<()> {
+        let ids = &self.engine.id_ranges;
+        self.record.id_range = match (partners.ids()?, self.record.host_user) {
+            (Ids::Host, None) => {
+                self.record.host_user = Some(HostUser::Partner);
+                None
+            }
+            (Ids::Own | Ids::Host, Some(_)) => None,
+            (Ids::Own, None) => {
+                Some(ids.take().map_err(|full| Error::new(Kind::Unavailable, full.to_string()))?)
+            }
+            (Ids::Shared(range), _) => {
+                ids.share(range);
+                Some(range)
+            }
+        };
+        match &self.record.spec.namespaces.network {
+            Network::Bridge => {
+                let networks = Arc::clone(&self.engine.networks);
+                let reserved = tokio::task::spawn_blocking(move || networks.reserve()).await;
+                self.record.endpoint = Some(reserved.map_err(Error::internal("find an address"))??);
+                Ok(())
+            }
+            Network::None | Network::Host | Network::Guest(_) => Ok(()),
+            Network::Named(name) => {
+                Err(Error::new(Kind::Missing, format!("network {name} not found")))
+            }
+        }
+    }
+
+    async fn launch(&mut self, partners: &Partners) -> Result<(), NotStarted> {
+        let child = self.spawn_shim(partners).await?;
+        let dir = self.run_dir();
+        // The shim greets when the guest's namespaces and root are there.
+        let (control, state) = match Control::connect_within(&dir, READY_MAX).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                let gone = tokio::task::spawn_blocking(move || program::end(child)).await;
+                gone.map_err(Error::internal("end the shim"))?;
+                let error = Error::caused(Kind::Internal, "connect to the guest's shim", error);
+                return Err(error.into());
+            }
+        };
+        self.live = Some(Live { control, child: Some(child) });
+        let pid = ready(state.phase)?;
+        self.connect_network(pid).await?;
+        self.waiting.connect(&dir).await?;
+        self.record.pid = Some(self.execute().await?);
+        self.record.started = Some(now());
+        self.step(life::Event::Started).await?;
+        Ok(())
+    }
+
+    /// Lets the guest run its program.
+    async fn execute(&mut self) -> Result<u32, NotStarted> {
+        let Some(live) = self.live.as_mut() else { unreachable!("`launch` has set it") };
+        match live.control.ask(Ask::Start).await.map_err(Error::internal("start the guest"))? {
+            Answer::Started { pid } => Ok(pid),
+            Answer::Failed(failure) => Err(failure.into()),
+            other => Err(crate::shim::control::out_of_turn(&other).into()),
+        }
+    }
+
+    /// Writes files and plan, and starts the shim, all on a thread that may block.
+    async fn spawn_shim(&self, partners: &Partners) -> Result<std::process::Child> {
+        let engine = Arc::clone(&self.engine);
+        let record = self.record.clone();
+        let partners = partners.clone();
+        let started = tokio::task::spawn_blocking(move || {
+            let launch = crate::planning::launch(&engine, &record, &partners)?;
+            let plan = ShimPlan {
+                launch,
+                streams: streams(&record.spec),
+                log: log_plan(record.spec.log, engine.paths.log(&record.id)),
+                exit_file: engine.paths.exit_file(&record.id),
+            };
+            // The last run's, which would be taken for this one's if the shim were killed.
+            crate::paths::remove_logged(&plan.exit_file, |path| std::fs::remove_file(path));
+            let dir = engine
+                .paths
+                .make_run_dir(&record.id)
+                .map_err(Error::internal("make the guest's run directory"))?;
+            plan.write(&dir).map_err(Error::internal("write the launch plan"))?;
+            program::start(&engine.shim, &dir).map_err(Error::internal("start the guest's shim"))
+        });
+        started.await.map_err(Error::internal("start the guest's shim"))?
+    }
+
+    async fn connect_network(&self, pid: u32) -> Result<()> {
+        let endpoint = match &self.record.spec.namespaces.network {
+            Network::Bridge => self.record.endpoint.clone(),
+            Network::None => None,
+            Network::Host | Network::Guest(_) | Network::Named(_) => return Ok(()),
+        };
+        let networks = Arc::clone(&self.engine.networks);
+        let connected = tokio::task::spawn_blocking(move || {
+            let path = format!("/proc/{pid}/ns/net");
+            let namespace: OwnedFd =
+                File::open(&path).map_err(Error::internal(format!("open {path}")))?.into();
+            match endpoint {
+                Some(endpoint) => networks.attach(&namespace, &endpoint),
+                None => Networks::loopback(&namespace),
+            }
+        });
+        connected.await.map_err(Error::internal("connect the guest's network"))?
+    }
+
+    /// Undoes a start that failed.
+    async fn abandon(&mut self, failed: &NotStarted) {
+        self.waiting.clear();
+        if let Some(live) = self.live.take() {
+            live.control.end_shim().await;
+            if let Some(child) = live.child {
+                let ended = tokio::task::spawn_blocking(move || program::end(child)).await;
+                ended.unwrap_or_else(|error| tracing::warn!(%error, "cannot end a shim"));
+            }
+        }
+        self.record.error = failed.error.to_string();
+        self.record.started = Some(now());
+        let exit = Exit { code: failed.code, oom_killed: false, at: now() };
+        self.record_end(exit, None).await;
+    }
+}
+
+/// The process that waits for its start.
+fn ready(phase: Phase) -> Result<u32, NotStarted> {
+    match phase {
+        Phase::Ready { pid } => Ok(pid),
+        Phase::Exited(ExitRecord { failure: Some(failure), .. }) => Err(failure.into()),
+        Phase::Exited(_) | Phase::Created | Phase::Running { .. } => {
+            Err(Error::new(Kind::Internal, "the guest ended while it was made").into())
+        }
+    }
+}
+
+fn streams(spec: &hull_model::guest::GuestSpec) -> Streams {
+    let wanted = spec.streams;
+    let stdin = match (wanted.stdin, wanted.stdin_once) {
+        (false, _) => Stdin::Null,
+        (true, false) => Stdin::Open,
+        (true, true) => Stdin::Once,
+    };
+    Streams { stdin, terminal: wanted.tty.then(WindowSize::default) }
+}
+
+fn log_plan(log: LogConfig, path: impl AsRef<Path>) -> Option<LogPlan> {
+    match log {
+        LogConfig::Discard => None,
+        LogConfig::JsonFile(rotation) => Some(LogPlan {
+            path: path.as_ref().to_owned(),
+            size_max: rotation.size_max.map(hull_model::bytes::Bytes::get),
+            files_max: rotation.files,
+        }),
+    }
+}

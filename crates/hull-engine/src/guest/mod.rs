@@ -1,0 +1,22 @@
+//! One guest: a handle for those who ask, a task that acts, a view for those who look.
+
+mod adopt;
+mod attach;
+mod change;
+pub(crate) mod exec;
+mod exit;
+mod handle;
+mod launch;
+mod task;
+mod view;
+mod wait;
+
+pub use attach::AttachRequest;
+pub use exec::{ExecView, Progress};
+pub use handle::{Guest, Size};
+pub use view::View;
+pub use wait::{WaitFor, Waited};
+
+pub(crate) use handle::no_exec;
+pub(crate) use task::Task;
+pub(crate) use view::Watch;

@@ -1,0 +1,140 @@
+//! Opening an engine: what runs is taken over, what is half-made is finished or undone.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use hull_container::host::HostFacts;
+use hull_net::names::Instance;
+use hull_store::Store;
+use tokio::task::JoinSet;
+
+use crate::config::Config;
+use crate::engine::{Engine, Inner, Parts};
+use crate::error::{Error, Result};
+use crate::guest::Guest;
+use crate::id_ranges::IdRanges;
+use crate::networks::{DEFAULT_INSTANCE, Networks};
+use crate::paths::Paths;
+use crate::record::GuestRecord;
+use crate::records::{GuestRecords, of_store};
+use crate::shim;
+
+/// Where data is by default; that engine's things have plain names in the kernel.
+const DEFAULT_DATA_ROOT: &str = "/var/lib/hull";
+
+impl Engine {
+    /// Opens the data at `config.data_root` and takes over every guest that runs. Ready on return.
+    pub async fn open(config: Config) -> Result<Self> {
+        let prepared = tokio::task::spawn_blocking(move || prepare(config)).await;
+        let (parts, records) = prepared.map_err(Error::internal("open the engine"))??;
+        let engine = Self { inner: Inner::new(parts) };
+        engine.adopt_all(records).await?;
+        engine.remove_strays().await?;
+        Ok(engine)
+    }
+
+    async fn adopt_all(&self, records: Vec<GuestRecord>) -> Result<()> {
+        {
+            let mut index = self.inner.index();
+            for record in &records {
+                index.take_name(&record.name, record.id)?;
+            }
+        }
+        let mut adoptions = JoinSet::new();
+        for record in records {
+            let (guest, mut task) = Guest::new(&self.inner, record);
+            self.inner.index().add(guest);
+            adoptions.spawn(async move {
+                task.adopt().await;
+                task
+            });
+        }
+        while let Some(adopted) = adoptions.join_next().await {
+            let task = adopted.map_err(Error::internal("take over a guest"))?;
+            self.inner.run(task);
+        }
+        Ok(())
+    }
+
+    /// Directories of guests without a record. Records are written before and removed after
+    /// everything else, so these are left over from a disk that lost the record.
+    async fn remove_strays(&self) -> Result<()> {
+        let known: HashSet<String> =
+            self.guests().iter().map(|guest| guest.id().to_string()).collect();
+        let inner = Arc::clone(&self.inner);
+        let removed = tokio::task::spawn_blocking(move || {
+            for id in names_in(&inner.paths.run_dirs()) {
+                if !known.contains(&id) {
+                    let dir = inner.paths.run_dirs().join(&id);
+                    tracing::warn!(dir = %dir.display(), "removing the remains of an unknown guest");
+                    shim::program::end_of(&dir);
+                    crate::paths::remove_logged(&dir, |dir| fs::remove_dir_all(dir));
+                }
+            }
+            for id in inner.store.writables.list()? {
+                if !known.contains(&id) {
+                    tracing::warn!(guest = id, "removing the files of an unknown guest");
+                    inner.store.writables.remove(&id)?;
+                }
+            }
+            Ok(())
+        });
+        removed
+            .await
+            .map_err(Error::internal("look for remains"))?
+            .map_err(of_store("look for remains"))
+    }
+}
+
+fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
+    let paths = Paths { data_root: config.data_root.clone(), exec_root: config.exec_root.clone() };
+    for root in [&paths.data_root, &paths.exec_root] {
+        private_dir(root).map_err(Error::internal(format!("make {}", root.display())))?;
+    }
+    let doing = format!("open the store at {}", paths.data_root.display());
+    let store = Arc::new(Store::open(&paths.data_root).map_err(of_store(doing))?);
+    let records = GuestRecords(Arc::clone(&store)).load()?;
+    let bin = paths.exec_root.join("bin");
+    let install = |program: hull_programs::Program| {
+        let doing = format!("put {} into {}", program.name, bin.display());
+        program.install(&bin).map_err(Error::internal(doing))
+    };
+    let (shim, init) = (install(hull_programs::SHIM)?, install(hull_programs::INIT)?);
+    let taken = records.iter().filter_map(|record| record.id_range);
+    let id_ranges = IdRanges::new(config.id_pool, taken);
+    let in_use: Vec<_> = records.iter().filter_map(|record| record.endpoint.clone()).collect();
+    let instance = instance_of(&paths.data_root)?;
+    let bridge = config.bridge.clone();
+    let networks = Networks::open(Arc::clone(&store), instance, bridge, &in_use)?;
+    let host = HostFacts::read().map_err(Error::internal("read what the host offers"))?;
+    let registry = hull_registry::Client::new(&config.registries)
+        .map_err(Error::internal("set up the registry client"))?;
+    let parts = Parts { config, paths, host, shim, init, store, networks, id_ranges, registry };
+    Ok((parts, records))
+}
+
+/// Names this engine's things in the kernel: its own name for each data root.
+fn instance_of(data_root: &Path) -> Result<Instance> {
+    let name = if data_root == Path::new(DEFAULT_DATA_ROOT) {
+        DEFAULT_INSTANCE.to_owned()
+    } else {
+        let bytes = data_root.as_os_str().as_encoded_bytes();
+        format!("{DEFAULT_INSTANCE}-{:016x}", shim::program::fingerprint(bytes))
+    };
+    name.parse().map_err(Error::internal("name the engine"))
+}
+
+/// Makes a directory for root's eyes only; one that is there keeps its mode.
+fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.collect()
+}

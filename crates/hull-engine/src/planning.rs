@@ -1,0 +1,120 @@
+//! From a guest's record to the plan of its launch: paths found, files written, devices looked at.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hull_container::host::{GrantedDevice, all_devices, devices};
+use hull_container::plan::{self, LaunchContext, LaunchPlan, Rootfs};
+use hull_model::namespace::Network;
+
+use crate::engine::Inner;
+use crate::error::{Error, Kind, Result};
+use crate::files;
+use crate::partners::Partners;
+use crate::record::GuestRecord;
+use crate::records::of_store;
+
+/// The files that a guest and its host keep together: name in its directory, path inside.
+const SHARED_FILES: [(&str, &str); 3] =
+    [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
+
+/// The plan for starting the guest of `record` now. Writes its files. Blocks.
+pub(crate) fn launch(
+    engine: &Inner,
+    record: &GuestRecord,
+    partners: &Partners,
+) -> Result<LaunchPlan> {
+    let spec = &record.spec;
+    let image = engine.store.images.get(&record.image).ok_or_else(|| {
+        Error::new(
+            Kind::Missing,
+            format!("No such image: {} (it was removed by force)", record.image),
+        )
+    })?;
+    let own = engine
+        .store
+        .writables
+        .create(&record.id.to_string())
+        .map_err(of_store("make the guest's files"))?;
+    write_files(engine, record, partners)?;
+    let files = file_mounts(engine, record, partners);
+    let volumes: BTreeMap<_, _> = record
+        .mounts
+        .iter()
+        .filter_map(|mount| Some((mount.volume.clone()?, mount.source.clone())))
+        .collect();
+    let mut resolved = spec.clone();
+    name_volumes(&mut resolved, record);
+    add_default_rlimits(&mut resolved, &engine.config.rlimits);
+    let cx = LaunchContext {
+        id: record.id,
+        host: &engine.host,
+        ids: record.id_range,
+        root: Rootfs::Overlay {
+            lowers: image.layer_dirs.clone(),
+            upper: own.upper,
+            work: own.work,
+        },
+        files: &files,
+        volumes: &volumes,
+        devices: &granted(record)?,
+        init: spec.init.unwrap_or_default().then(|| engine.init.clone()),
+        cgroup_parent: &engine.config.cgroup_parent,
+        seccomp: &engine.filters,
+        partners: partners.as_model(),
+    };
+    plan::launch(&resolved, &cx)
+        .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))
+}
+
+fn write_files(engine: &Inner, record: &GuestRecord, partners: &Partners) -> Result<()> {
+    if partners.network.is_some() {
+        // It sees the files of the guest whose network it shares.
+        return Ok(());
+    }
+    let shares_host = record.spec.namespaces.network == Network::Host;
+    let host = files::HostFiles::read();
+    let dir = engine.paths.guest_dir(&record.id);
+    files::plan(record, &host, &engine.config.dns, shares_host).write(&dir).map_err(|source| {
+        let doing = format!("write hosts, hostname and resolv.conf into {}", dir.display());
+        Error::caused(Kind::Unavailable, doing, source)
+    })
+}
+
+fn file_mounts(
+    engine: &Inner,
+    record: &GuestRecord,
+    partners: &Partners,
+) -> Vec<(PathBuf, String)> {
+    let owner = partners.network.as_ref().map_or(record.id, |partner| partner.id);
+    let dir = engine.paths.guest_dir(&owner);
+    SHARED_FILES.iter().map(|(name, target)| (dir.join(name), (*target).to_owned())).collect()
+}
+
+/// Anonymous volumes have got their names in the record, in the order of the mounts.
+fn name_volumes(spec: &mut hull_model::guest::GuestSpec, record: &GuestRecord) {
+    for mount in &mut spec.mounts {
+        if let hull_model::mount::Source::Volume { name, .. } = &mut mount.source {
+            let point = record.mounts.iter().find(|point| point.target == mount.target);
+            *name = point.and_then(|point| point.volume.clone());
+        }
+    }
+}
+
+fn add_default_rlimits(
+    spec: &mut hull_model::guest::GuestSpec,
+    defaults: &[hull_model::limits::Rlimit],
+) {
+    for default in defaults {
+        let own = &mut spec.limits.rlimits;
+        if own.iter().all(|limit| limit.resource != default.resource) {
+            own.push(*default);
+        }
+    }
+}
+
+fn granted(record: &GuestRecord) -> Result<Vec<GrantedDevice>> {
+    let security = &record.spec.security;
+    let found = if security.privileged { all_devices() } else { devices(&security.devices) };
+    found.map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))
+}
