@@ -1,0 +1,18 @@
+//! Containers: create, inspect, list and what else is said about them.
+
+mod as_sent;
+pub mod binds;
+pub mod config;
+pub mod create;
+pub mod host_config;
+pub mod inspect;
+mod life;
+mod limits;
+pub mod list;
+mod mounts;
+mod namespaces;
+mod network;
+mod security;
+mod settings;
+mod unsupported;
+pub mod view;

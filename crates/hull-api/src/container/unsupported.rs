@@ -1,0 +1,83 @@
+//! Fields of `HostConfig` that hull does not act on: refused unless they ask for nothing.
+
+use serde::Serialize;
+
+use super::host_config::HostConfig;
+use crate::json::is_default;
+use crate::refusal::{Refusal, Result};
+
+/// Refuses every field that asks for something hull does not do, naming it and its value.
+///
+/// Fields accepted with any value because they have no effect on Linux, in Docker as in hull:
+/// `ContainerIDFile` (the client's own file) and `Mounts[].Consistency` (macOS).
+pub(super) fn check(host: &HostConfig) -> Result<()> {
+    absent("PortBindings", &host.port_bindings.clone().unwrap_or_default())?;
+    absent("PublishAllPorts", &host.publish_all_ports)?;
+    absent("Links", &host.links.clone().unwrap_or_default())?;
+    absent("VolumesFrom", &host.volumes_from.clone().unwrap_or_default())?;
+    absent("StorageOpt", &host.storage_opt.clone().unwrap_or_default())?;
+    absent("Cgroup", &host.cgroup)?;
+    absent("DeviceCgroupRules", &host.device_cgroup_rules.clone().unwrap_or_default())?;
+    absent("DeviceRequests", &host.device_requests.clone().unwrap_or_default())?;
+    absent("KernelMemory", &host.kernel_memory.max(0))?;
+    absent("KernelMemoryTCP", &host.kernel_memory_tcp.max(0))?;
+    absent("CpuRealtimePeriod", &host.cpu_realtime_period)?;
+    absent("CpuRealtimeRuntime", &host.cpu_realtime_runtime)?;
+    absent("BlkioWeight", &host.blkio_weight)?;
+    absent("BlkioWeightDevice", &host.blkio_weight_device.clone().unwrap_or_default())?;
+    absent("BlkioDeviceReadBps", &host.blkio_device_read_bps.clone().unwrap_or_default())?;
+    absent("BlkioDeviceWriteBps", &host.blkio_device_write_bps.clone().unwrap_or_default())?;
+    absent("BlkioDeviceReadIOps", &host.blkio_device_read_iops.clone().unwrap_or_default())?;
+    absent("BlkioDeviceWriteIOps", &host.blkio_device_write_iops.clone().unwrap_or_default())?;
+    absent("CpuCount", &host.cpu_count)?;
+    absent("CpuPercent", &host.cpu_percent)?;
+    absent("IOMaximumIOps", &host.io_maximum_iops)?;
+    absent("IOMaximumBandwidth", &host.io_maximum_bandwidth)?;
+    swappiness(host.memory_swappiness)?;
+    one_of("VolumeDriver", &host.volume_driver, &["", "local"])?;
+    isolation(&host.isolation)?;
+    runtime(&host.runtime)
+}
+
+/// Refuses `value` unless it is the one that asks for nothing.
+pub(super) fn absent<T: Default + PartialEq + Serialize>(field: &str, value: &T) -> Result<()> {
+    if is_default(value) {
+        return Ok(());
+    }
+    let shown = serde_json::to_string(value).unwrap_or_default();
+    Err(Refusal::unsupported(&format!("HostConfig.{field}"), shown))
+}
+
+fn one_of(field: &str, value: &str, known: &[&str]) -> Result<()> {
+    match known.contains(&value) {
+        true => Ok(()),
+        false => Err(Refusal::unsupported(&format!("HostConfig.{field}"), value)),
+    }
+}
+
+/// -1 is the docker CLI's "not given".
+fn swappiness(value: Option<i64>) -> Result<()> {
+    match value {
+        None | Some(-1) => Ok(()),
+        Some(n @ 0..=100) => Err(Refusal::unsupported("HostConfig.MemorySwappiness", n)),
+        Some(n) => Err(Refusal::invalid(format_args!(
+            "Invalid value: {n}, valid memory swappiness range is 0-100"
+        ))),
+    }
+}
+
+fn isolation(value: &str) -> Result<()> {
+    match value {
+        "" | "default" => Ok(()),
+        "vm" => Err(Refusal::unsupported("HostConfig.Isolation", value)),
+        other => Err(Refusal::invalid(format_args!("invalid isolation '{other}' on linux"))),
+    }
+}
+
+/// hull is its own runtime; it answers to the names that mean "the usual one".
+fn runtime(value: &str) -> Result<()> {
+    match value {
+        "" | "hull" | "runc" | "io.containerd.runc.v2" => Ok(()),
+        other => Err(Refusal::invalid(format_args!("unknown or invalid runtime name: {other}"))),
+    }
+}
