@@ -3,7 +3,6 @@
 //! This is a cargo inside a cargo, with a target folder of its own: the outer one holds the lock of
 //! its own. It is shared by all profiles, so a release build after a debug build does nothing.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
 #![expect(clippy::disallowed_methods, reason = "hull-sys is no dependency of a build script")]
 
 use std::collections::BTreeSet;

@@ -324,6 +324,7 @@ impl Read for Pieces {
 }
 
 /// The registry client's failures in the engine's terms; its texts are Docker's already.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn of_registry(error: hull_registry::Error) -> Error {
     use hull_registry::Kind as Registry;
     let kind = match error.kind() {

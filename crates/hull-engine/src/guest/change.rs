@@ -161,7 +161,7 @@ impl Task {
         let answer = self.live()?.control.ask(ask).await;
         match answer.map_err(Error::internal("ask the guest's shim"))? {
             Answer::Failed(failure) => Err(crate::failure::of_shim(failure)),
-            answer => Ok(answer),
+            answer @ (Answer::Done | Answer::Started { .. } | Answer::State(_)) => Ok(answer),
         }
     }
 }

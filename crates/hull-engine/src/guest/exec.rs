@@ -185,7 +185,7 @@ impl Task {
         match started.map_err(Error::internal("ask the guest's shim"))? {
             Answer::Started { pid } => Ok((pid, streams)),
             Answer::Failed(failure) => Err(failure.into()),
-            other => Err(out_of_turn(&other).into()),
+            other @ (Answer::Done | Answer::State(_)) => Err(out_of_turn(&other).into()),
         }
     }
 

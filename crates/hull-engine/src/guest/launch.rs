@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failure::NotStarted;
 use crate::networks::Networks;
 use crate::partners::{self, Ids, Partners};
-use crate::shim::control::Control;
+use crate::shim::control::{Control, out_of_turn};
 use crate::shim::program;
 
 /// How long the shim may take to build a guest: many layers on a slow disk, not more.
@@ -138,7 +138,7 @@ impl Task {
         match live.control.ask(Ask::Start).await.map_err(Error::internal("start the guest"))? {
             Answer::Started { pid } => Ok(pid),
             Answer::Failed(failure) => Err(failure.into()),
-            other => Err(crate::shim::control::out_of_turn(&other).into()),
+            other @ (Answer::Done | Answer::State(_)) => Err(out_of_turn(&other).into()),
         }
     }
 

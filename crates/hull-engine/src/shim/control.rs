@@ -59,10 +59,10 @@ impl Control {
         let stream = connect(dir).map_err(ControlError::Socket)?;
         let mut control = Self::over(stream)?;
         control.send(&hello()).await?;
-        match timeout(patience, control.receive()).await.unwrap_or(Err(ControlError::Silent))? {
-            Message::Welcome { state, .. } => Ok((control, state)),
-            other => Err(unexpected(other)),
-        }
+        let greeting = timeout(patience, control.receive()).await;
+        let greeting = greeting.unwrap_or(Err(ControlError::Silent))?;
+        let Message::Welcome { state, .. } = greeting else { return Err(unexpected(greeting)) };
+        Ok((control, state))
     }
 
     fn over(stream: std::os::unix::net::UnixStream) -> Result<Self, ControlError> {
@@ -77,10 +77,14 @@ impl Control {
         let expected = self.number;
         self.send(&Request::Ask { number: expected, ask }).await?;
         loop {
-            match self.answer_in_time().await? {
-                Message::Answer { number, answer } if number == expected => return Ok(answer),
+            let message = self.answer_in_time().await?;
+            match message {
                 Message::Event(event) => self.events.push_back(event),
-                other => return Err(unexpected(other)),
+                Message::Answer { number, answer } if number == expected => return Ok(answer),
+                Message::Welcome { .. }
+                | Message::Refused { .. }
+                | Message::Answer { .. }
+                | Message::Attached => return Err(unexpected(message)),
             }
         }
     }
@@ -90,10 +94,9 @@ impl Control {
         if let Some(event) = self.events.pop_front() {
             return Ok(event);
         }
-        match self.receive().await? {
-            Message::Event(event) => Ok(event),
-            other => Err(unexpected(other)),
-        }
+        let message = self.receive().await?;
+        let Message::Event(event) = message else { return Err(unexpected(message)) };
+        Ok(event)
     }
 
     /// Kills the shim, and with it its guest; returns once it is gone.
