@@ -57,6 +57,11 @@ pub enum Kind {
 }
 
 impl Error {
+    /// A failure of copying what comes into the store.
+    pub fn stream(source: io::Error) -> Self {
+        Self::Disk(DiskError::new("write what comes to", "the store", source))
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {

@@ -75,11 +75,30 @@ impl LayerError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Path { .. } | Self::LinkTarget { .. } | Self::Digest { .. } => Kind::Invalid,
+            Self::Member { source, .. } if is_the_archives_fault(source) => Kind::Invalid,
             Self::Member { source, .. } => crate::error::io_kind(source),
             Self::Parent(_) => Kind::Missing,
             Self::InUse(_) => Kind::Conflict,
         }
     }
+}
+
+/// Whether the kernel refused what the archive asked for, and not us.
+fn is_the_archives_fault(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let faults = [
+        Errno::NOENT,
+        Errno::NOTDIR,
+        Errno::ISDIR,
+        Errno::EXIST,
+        Errno::LOOP,
+        Errno::NAMETOOLONG,
+        Errno::INVAL,
+        Errno::MLINK,
+        Errno::FBIG,
+        Errno::XDEV,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| faults.contains(&errno))
 }
 
 /// Names a layer on top of given others: the digest over all of their digests (OCI image

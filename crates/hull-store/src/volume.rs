@@ -60,9 +60,14 @@ impl Volumes {
         Ok((home.join("_data"), made))
     }
 
+    /// Where the directory of the volume is or would be.
+    pub fn place(&self, name: &Name) -> PathBuf {
+        self.root.join(name.as_str()).join("_data")
+    }
+
     /// The directory of the volume.
     pub fn path(&self, name: &Name) -> Result<PathBuf> {
-        let path = self.root.join(name.as_str()).join("_data");
+        let path = self.place(name);
         if exists(&path)? { Ok(path) } else { Err(VolumeError::Missing(name.clone()).into()) }
     }
 

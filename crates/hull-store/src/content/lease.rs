@@ -41,6 +41,11 @@ impl Lease {
         self.held.push(digest);
     }
 
+    /// Takes over what `other` holds.
+    pub fn absorb(&mut self, mut other: Self) {
+        self.held.append(&mut other.held);
+    }
+
     /// What it holds.
     pub fn held(&self) -> &[Digest] {
         &self.held

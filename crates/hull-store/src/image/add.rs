@@ -22,6 +22,19 @@ impl Images {
         let chain = ChainId::chain(&config.rootfs.diff_ids);
         let mut lease = self.layers.lease();
         chain.iter().for_each(|layer| lease.add(layer.0));
+        let added = self.unpack(&document, &config, &chain).and_then(|()| self.record(manifest));
+        if added.is_err() {
+            drop(lease);
+            // The first error is the one to report; the next start tries again.
+            if let Err(e) = self.remove_layers(&chain) {
+                tracing::warn!(error = %e, "cannot remove the layers of a failed image");
+            }
+        }
+        added
+    }
+
+    /// Unpacks the layers of `chain` that are not there yet.
+    fn unpack(&self, document: &Manifest, config: &ImageConfig, chain: &[ChainId]) -> Result<()> {
         let mut parent = None;
         for ((layer, blob), diff_id) in
             chain.iter().zip(&document.layers).zip(&config.rootfs.diff_ids)
@@ -34,6 +47,11 @@ impl Images {
             }
             parent = Some(layer);
         }
+        Ok(())
+    }
+
+    /// Writes the row of an image whose layers are unpacked.
+    fn record(&self, manifest: &Digest) -> Result<Arc<Image>> {
         let added = Timestamp::from(SystemTime::now());
         let image = Arc::new(self.assemble(manifest, added)?);
         // Files before the row that names them, also when the power goes.
@@ -47,6 +65,20 @@ impl Images {
         self.records.put(IMAGES, &image.id.to_string(), &row)?;
         state.images.insert(image.id, Arc::clone(&image));
         Ok(image)
+    }
+
+    /// Removes the layers of `chain`, from the top down, that no image has and nobody leases.
+    fn remove_layers(&self, chain: &[ChainId]) -> Result<()> {
+        let state = self.read();
+        for layer in chain.iter().rev() {
+            let used = state.images.values().any(|image| image.layers.contains(layer));
+            let below = self.layers.list().iter().any(|other| other.parent == Some(*layer));
+            if used || below {
+                break;
+            }
+            self.layers.remove(layer)?;
+        }
+        Ok(())
     }
 
     /// The image of a manifest whose layers are all unpacked.

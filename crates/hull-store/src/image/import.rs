@@ -10,6 +10,7 @@ use hull_model::time::Timestamp;
 use super::changes;
 use super::manifest::host_platform;
 use super::{Image, ImageError, Images};
+use crate::content::Lease;
 use crate::error::Result;
 use crate::layer::Expected;
 
@@ -34,11 +35,23 @@ impl Images {
             changes::apply(&mut run, instruction)?;
         }
         let mut lease = self.content.lease();
+        let image = self.import_leased(source, about, run, &mut lease);
+        self.collect_leased(lease);
+        image
+    }
+
+    fn import_leased(
+        &self,
+        source: impl Read,
+        about: &About,
+        run: RunConfig,
+        lease: &mut Lease,
+    ) -> Result<Arc<Image>> {
         let mut held = self.layers.lease();
         let mut tee = self.content.ingest()?.tee(source);
         let staged = self.layers.stage(&mut tee, Expected::default())?;
         held.add(staged.diff_id);
-        let (diff_id, blob) = (staged.diff_id, tee.into_ingest().commit_leased(&mut lease)?);
+        let (diff_id, blob) = (staged.diff_id, tee.into_ingest().commit_leased(lease)?);
         self.layers.commit(staged, None)?;
         let created = about.created.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
         let step = History {
@@ -55,10 +68,8 @@ impl Images {
             history: Some(vec![step]),
         };
         let config = serde_json::to_vec(&config).map_err(ImageError::encode)?;
-        let config = self.content.put_leased(&config, &mut lease)?;
-        let manifest = self.write_manifest(config, &[blob], &mut lease)?;
-        let image = self.add(&manifest);
-        self.collect_leased(lease)?;
-        image
+        let config = self.content.put_leased(&config, lease)?;
+        let manifest = self.write_manifest(config, &[blob], lease)?;
+        self.add(&manifest)
     }
 }

@@ -45,33 +45,41 @@ impl Images {
     ///
     /// All names are read before the first is given: a bad one leaves nothing.
     pub fn load(&self, source: impl Read, platform: Option<&Platform>) -> Result<Vec<Loaded>> {
-        let mut spool = Spool::read(&self.content, source)?;
-        let host = host_platform();
-        let found = self.found(&mut spool, platform.unwrap_or(&host));
-        let loaded = found.and_then(|found| {
-            let mut loaded = Vec::new();
-            for (manifest, names) in found {
-                loaded.push(Loaded { image: self.add(&manifest)?, names });
-            }
-            for Loaded { image, names } in &loaded {
-                for name in names {
-                    self.tag(&image.id, name)?;
-                }
-            }
-            Ok(loaded)
-        });
-        self.collect_leased(spool.lease)?;
+        let mut lease = self.content.lease();
+        let loaded = self.load_leased(source, platform, &mut lease);
+        self.collect_leased(lease);
         loaded
+    }
+
+    fn load_leased(
+        &self,
+        source: impl Read,
+        platform: Option<&Platform>,
+        lease: &mut Lease,
+    ) -> Result<Vec<Loaded>> {
+        let spool = Spool::read(&self.content, source, lease)?;
+        let host = host_platform();
+        let mut loaded = Vec::new();
+        for (manifest, names) in self.found(&spool, platform.unwrap_or(&host), lease)? {
+            loaded.push(Loaded { image: self.add(&manifest)?, names });
+        }
+        for Loaded { image, names } in &loaded {
+            for name in names {
+                self.tag(&image.id, name)?;
+            }
+        }
+        Ok(loaded)
     }
 
     /// The manifests in an archive, with the names it gives them.
     fn found(
         &self,
-        spool: &mut Spool,
+        spool: &Spool,
         platform: &Platform,
+        lease: &mut Lease,
     ) -> Result<Vec<(Digest, Vec<Reference>)>> {
         let entries = self.entries(spool)?;
-        let mut found = Vec::new();
+        let mut found: Vec<(Digest, Vec<Reference>)> = Vec::new();
         if spool.has("index.json") {
             let bytes = self.content.read_small(&spool.get("index.json")?, DOCUMENT_MAX)?;
             let Document::Index(index) = manifest::parse(&bytes, "index.json")? else {
@@ -80,9 +88,12 @@ impl Images {
             };
             for descriptor in choose(&index, platform)? {
                 let manifest = self.manifest_of(descriptor, platform, 0)?;
-                let mut names = Vec::new();
-                names.extend(manifest::name(descriptor).map(parse).transpose()?);
-                found.push((manifest, names));
+                let name = manifest::name(descriptor).map(parse).transpose()?;
+                // An image with several names has an entry for each.
+                match found.iter_mut().find(|(known, _)| *known == manifest) {
+                    Some((_, names)) => add_names(names, name),
+                    None => found.push((manifest, name.into_iter().collect())),
+                }
             }
         }
         let from_index = !found.is_empty();
@@ -90,20 +101,15 @@ impl Images {
             let config = spool.get(&entry.config)?;
             let tags = entry.repo_tags.iter().flatten().map(|tag| parse(tag));
             let tags: Vec<_> = tags.collect::<Result<_, _>>()?;
-            if from_index {
-                // The same images once more, for older programs; names may be only here.
-                for (manifest, names) in &mut found {
-                    if self.config_of(manifest)? == config {
-                        names.extend(
-                            tags.iter()
-                                .filter(|tag| !names.contains(tag))
-                                .cloned()
-                                .collect::<Vec<_>>(),
-                        );
-                    }
+            if !from_index {
+                found.push((self.manifest_for(spool, config, &entry, lease)?, tags));
+                continue;
+            }
+            // The same images once more, for older programs; names may be only here.
+            for (manifest, names) in &mut found {
+                if self.config_of(manifest)? == config {
+                    add_names(names, tags.iter().cloned());
                 }
-            } else {
-                found.push((self.manifest_for(spool, config, &entry)?, tags));
             }
         }
         if found.is_empty() { Err(ImageError::NoImage.into()) } else { Ok(found) }
@@ -152,13 +158,19 @@ impl Images {
     }
 
     /// Writes the manifest that a Docker archive does not have.
-    fn manifest_for(&self, spool: &mut Spool, config: Digest, entry: &Entry) -> Result<Digest> {
+    fn manifest_for(
+        &self,
+        spool: &Spool,
+        config: Digest,
+        entry: &Entry,
+        lease: &mut Lease,
+    ) -> Result<Digest> {
         let bytes = self.content.read_small(&config, DOCUMENT_MAX)?;
         serde_json::from_slice::<ImageConfig>(&bytes)
             .map_err(|source| ImageError::Document { what: entry.config.clone(), source })?;
         let layers = entry.layers.iter().flatten().map(|layer| spool.get(layer));
         let layers: Vec<_> = layers.collect::<Result<_, _>>()?;
-        self.write_manifest(config, &layers, &mut spool.lease)
+        self.write_manifest(config, &layers, lease)
     }
 
     /// Writes the manifest of blobs that are here.
@@ -194,16 +206,17 @@ impl Images {
     }
 
     /// Ends a lease, and removes what it held that no image needs.
-    pub(super) fn collect_leased(&self, lease: Lease) -> Result<()> {
+    pub(super) fn collect_leased(&self, lease: Lease) {
         let held = lease.held().to_vec();
         drop(lease);
         let state = self.read();
         for blob in held {
-            if !state.images.values().any(|image| image.blobs.contains(&blob)) {
-                self.content.delete(&blob)?;
+            let used = state.images.values().any(|image| image.blobs.contains(&blob));
+            // A blob too many is no reason to fail; the next start tries again.
+            if !used && let Err(e) = self.content.delete(&blob) {
+                tracing::warn!(%blob, error = %e, "cannot remove an unneeded blob");
             }
         }
-        Ok(())
     }
 }
 
@@ -233,6 +246,14 @@ fn choose<'a>(index: &'a Index, wanted: &Platform) -> Result<Vec<&'a Descriptor>
         manifest::choose(index, wanted)?;
     }
     Ok(chosen)
+}
+
+fn add_names(names: &mut Vec<Reference>, more: impl IntoIterator<Item = Reference>) {
+    for name in more {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
 }
 
 /// A name in an archive must have a tag, else it would become `latest` by accident.

@@ -15,7 +15,6 @@ use crate::tarball::{Limits, MemberKind, Reader, TarError};
 /// An archive's files by name, all of them leased blobs.
 pub(super) struct Spool {
     files: HashMap<String, Item>,
-    pub(super) lease: Lease,
 }
 
 enum Item {
@@ -30,16 +29,16 @@ const MEMBERS_MAX: u64 = 65_536;
 const LINKS_MAX: usize = 8;
 
 impl Spool {
-    /// Reads all of `source`, compressed or not.
-    pub(super) fn read(content: &Content, source: impl Read) -> Result<Self> {
+    /// Reads all of `source`, compressed or not. `lease` holds the blobs, also after an error.
+    pub(super) fn read(content: &Content, source: impl Read, lease: &mut Lease) -> Result<Self> {
         let limits = Limits { members: MEMBERS_MAX, ..Limits::default() };
         let mut members = Reader::new(Decompressor::new(source)?, limits);
-        let mut spool = Self { files: HashMap::new(), lease: content.lease() };
+        let mut spool = Self { files: HashMap::new() };
         while let Some(member) = members.next_member()? {
             let name = clean("", &member.path);
             let item = match &member.kind {
                 MemberKind::File if member.sparse.is_none() => {
-                    Item::Blob(spool.blob(content, &name, &mut members)?)
+                    Item::Blob(blob(content, &name, &mut members, lease)?)
                 }
                 MemberKind::Symlink(target) => {
                     let (directory, _) = name.rsplit_once('/').unwrap_or(("", ""));
@@ -64,28 +63,6 @@ impl Spool {
         Ok(spool)
     }
 
-    fn blob(&mut self, content: &Content, name: &str, data: &mut impl Read) -> Result<Digest> {
-        let mut ingest = content.ingest()?;
-        let mut buffer = vec![0; 128 << 10];
-        loop {
-            match data.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => ingest
-                    .write_all(&buffer[..count])
-                    .map_err(|e| crate::disk::DiskError::new("store as a blob", name, e))?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(TarError::Read(e).into()),
-            }
-        }
-        let found = ingest.commit_leased(&mut self.lease)?;
-        match name.strip_prefix("blobs/").map(|rest| rest.replacen('/', ":", 1).parse::<Digest>()) {
-            Some(Ok(expected)) if expected != found => {
-                Err(ContentError::Digest { expected, found }.into())
-            }
-            _ => Ok(found),
-        }
-    }
-
     /// The blob that the file `name` became.
     pub(super) fn get(&self, name: &str) -> Result<Digest, ImageError> {
         let mut name = clean("", name.as_bytes());
@@ -102,6 +79,29 @@ impl Spool {
     /// Whether there is a file `name`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.files.contains_key(name)
+    }
+}
+
+/// Stores one file; one under `blobs/` must be what its name says.
+fn blob(content: &Content, name: &str, data: &mut impl Read, lease: &mut Lease) -> Result<Digest> {
+    let mut ingest = content.ingest()?;
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match data.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => ingest
+                .write_all(&buffer[..count])
+                .map_err(|e| crate::disk::DiskError::new("store as a blob", name, e))?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(TarError::Read(e).into()),
+        }
+    }
+    let found = ingest.commit_leased(lease)?;
+    match name.strip_prefix("blobs/").map(|rest| rest.replacen('/', ":", 1).parse::<Digest>()) {
+        Some(Ok(expected)) if expected != found => {
+            Err(ContentError::Digest { expected, found }.into())
+        }
+        _ => Ok(found),
     }
 }
 
