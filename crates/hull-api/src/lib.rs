@@ -9,8 +9,10 @@
 //! field says seconds, 0 and absence are the same, -1 is "no limit".
 
 pub mod container;
+pub mod exec;
 pub mod filters;
 pub mod json;
 pub mod query;
 pub mod refusal;
+pub mod stream;
 pub mod version;
