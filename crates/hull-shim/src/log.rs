@@ -91,7 +91,7 @@ impl Log {
     {
         let Self { file, lines, batch } = self;
         let now = time::rfc3339(now);
-        let encoder = Encoder::new(stream.name());
+        let encoder = Encoder::new(stream.name(), &now);
         let lines = &mut lines[usize::from(stream.number() - 1)];
         produce(lines, &now, &mut |piece| {
             encoder.encode(&piece, batch);

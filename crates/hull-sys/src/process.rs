@@ -64,7 +64,11 @@ pub fn fork(
     cgroup: Option<BorrowedFd<'_>>,
     parentage: Parentage,
 ) -> io::Result<Fork> {
-    refuse_threads()?;
+    if parentage == Parentage::Caller {
+        // One that forks for its parent was itself forked just now, so it has one thread. It may
+        // have joined a guest's namespaces, whose /proc does not show it.
+        refuse_threads()?;
+    }
     let mut pidfd: libc::c_int = -1;
     let mut args = CloneArgs {
         flags: kinds.bits() | u64::from(libc::CLONE_PIDFD.unsigned_abs()),

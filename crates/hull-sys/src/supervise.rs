@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn a_led_process_has_its_own_group_and_no_blocked_signals() {
         let mut command = crate::spawn::command("/bin/sh");
-        command.args(["-c", "grep -E '^(SigBlk|SigIgn)' /proc/self/status; ps -o pgid= -p $$; echo $$"]);
+        command.args([
+            "-c",
+            "grep -E '^(SigBlk|SigIgn)' /proc/self/status; ps -o pgid= -p $$; echo $$",
+        ]);
         let output = lead_foreground(&mut command).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let words: Vec<&str> = text.split_whitespace().collect();

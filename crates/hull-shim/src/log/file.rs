@@ -141,7 +141,7 @@ impl LogFile {
             format!("hull: {} lines of output were lost, the log cannot be written", self.untold);
         let mut line = Vec::new();
         let piece = Piece { text: [text.as_bytes(), &[]], newline: true, time: now };
-        Encoder::new("stderr").encode(&piece, &mut line);
+        Encoder::new("stderr", now).encode(&piece, &mut line);
         if self.make_room().is_ok() && self.try_write(&line).is_ok() {
             self.untold = 0;
         }
