@@ -18,7 +18,7 @@ mod mounts;
 #[cfg(feature = "plan")]
 pub use cgroups::limits;
 #[cfg(feature = "plan")]
-pub use compose::{ExecContext, LaunchContext, Partners, PlanError, exec, launch, cgroup_path};
+pub use compose::{ExecContext, LaunchContext, Partners, PlanError, cgroup_path, exec, launch};
 
 use std::path::PathBuf;
 

@@ -3,7 +3,11 @@
 use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 /// `MOUNT_ATTR_*` of `linux/mount.h`.
 pub mod attribute {
@@ -82,6 +86,20 @@ pub fn map_ids(
     setattr(mount, depth, Attr { set: IDMAP, clear: 0, propagation: 0, user_namespace })
 }
 
+/// The program at `path` on a read-only mount of its own, which exists nowhere but in what is given.
+///
+/// To be executed through `/proc/self/fd`. A guest that runs in the host's user namespace and gets
+/// hold of `/proc/PID/exe` of a process made so cannot write to it, though it is root and though the
+/// file could be written elsewhere (CVE-2019-5736). Unlike a copy in memory
+/// ([`crate::memfd::sealed_program`]) it shares the page cache with every other process of the file.
+pub fn read_only_program(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let program = open_tree(CWD, path, flags)?;
+    set_attributes(program.as_fd(), Depth::One, attribute::READ_ONLY | attribute::NO_SUID, 0)?;
+    set_propagation(program.as_fd(), Depth::One, Propagation::Private)?;
+    Ok(program)
+}
+
 /// `struct mount_attr` of `linux/mount.h`.
 #[repr(C)]
 struct Attr {
@@ -106,4 +124,34 @@ fn setattr(mount: BorrowedFd<'_>, depth: Depth, attr: Attr) -> io::Result<()> {
         )
     };
     crate::checked(returned).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_made_read_only_cannot_be_written_through_its_process() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: not root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sleep");
+        std::fs::copy("/bin/sleep", &path).unwrap();
+        let program = read_only_program(&path).unwrap();
+        let link = format!("/proc/self/fd/{}", program.as_raw_fd());
+        let mut child = crate::spawn::command(link).arg("30").spawn().unwrap();
+        let exe = format!("/proc/{}/exe", child.id());
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+        let exe = rustix::fs::open(exe, flags, rustix::fs::Mode::empty()).unwrap();
+        drop(program);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Nobody runs it any more, so "text file busy" is not what keeps it safe.
+        let write = |path: &Path| std::fs::OpenOptions::new().write(true).open(path);
+        let error = write(Path::new(&format!("/proc/self/fd/{}", exe.as_raw_fd()))).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EROFS));
+        assert!(write(&path).is_ok());
+    }
 }

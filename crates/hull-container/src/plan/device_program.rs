@@ -142,12 +142,13 @@ mod tests {
             let (to, from) = (usize::from(registers & 15), usize::from(registers >> 4));
             at += 1;
             match operation {
-                0x61 => r[to] = i64::from(context[offset as usize / 4]),
+                0x61 => r[to] = i64::from(context[usize::try_from(offset).unwrap() / 4]),
                 0xb7 => r[to] = i64::from(value),
                 0xbf => r[to] = r[from],
                 0x57 => r[to] &= i64::from(value),
                 0x77 => r[to] >>= value,
-                0x55 => at += if r[to] == i64::from(value) { 0 } else { offset as usize },
+                0x55 if r[to] == i64::from(value) => {}
+                0x55 => at += usize::try_from(offset).unwrap(),
                 0x95 => return r[0] == 1,
                 other => panic!("instruction {other:#x}"),
             }

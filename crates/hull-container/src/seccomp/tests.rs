@@ -122,7 +122,8 @@ fn every_instruction_is_valid_and_cheap_to_reach() {
 #[test]
 fn comparisons_are_of_64_bits_and_unsigned() {
     const BIG: u64 = 0x1_0000_0005;
-    let cases: [(&str, fn(u64) -> bool); 7] = [
+    type Case = (&'static str, fn(u64) -> bool);
+    let cases: [Case; 7] = [
         ("SCMP_CMP_EQ", |v| v == BIG),
         ("SCMP_CMP_NE", |v| v != BIG),
         ("SCMP_CMP_GT", |v| v > BIG),

@@ -7,7 +7,7 @@ use crate::Test;
 use crate::fixture::Guest;
 use crate::isolation::bound;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("links_in_the_place_of_kernel_mounts_are_refused", kernel_mounts),
     ("a_target_behind_links_stays_inside", a_target_behind_links_stays_inside),
     ("nothing_can_be_mounted_inside_proc", nothing_can_be_mounted_inside_proc),

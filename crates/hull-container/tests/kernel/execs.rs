@@ -6,7 +6,7 @@ use hull_model::process::{ExecSpec, Streams};
 use crate::Test;
 use crate::fixture::Guest;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("an_exec_is_inside_like_the_first_process", an_exec_is_inside),
     ("an_exec_in_the_hosts_user_namespace_is_inside_too", an_exec_of_host_users),
     ("an_exec_can_be_privileged_or_somebody_else", an_exec_can_be_somebody_else),
@@ -105,6 +105,7 @@ fn an_exec_leaks_nothing() {
     let secret = std::fs::File::open("/etc/shadow").unwrap();
     rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).unwrap();
     let live = guest.shell("sleep 60").start().unwrap();
-    let out = live.exec(&["sh", "-c", "ls /proc/$$/fd; readlink /proc/$$/cwd /proc/$$/root"]);
+    let out =
+        live.exec(&["sh", "-c", "ls /proc/$$/fd; readlink /proc/$$/cwd; readlink /proc/$$/root"]);
     assert_eq!(out.unwrap().output, "0\n1\n2\n/\n/\n");
 }

@@ -22,10 +22,10 @@ use hull_model::process::ExecSpec;
 use rustix::process::{Signal, WaitOptions, pidfd_send_signal, waitpid};
 
 /// Where the tests' cgroups are, apart from those of any engine.
-pub const PARENT: &str = "/hull-container-test";
+pub(crate) const PARENT: &str = "/hull-container-test";
 
 /// Why the tests cannot run here, if they cannot.
-pub fn unable() -> Option<String> {
+pub(crate) fn unable() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("not root".to_owned());
     }
@@ -34,38 +34,38 @@ pub fn unable() -> Option<String> {
 }
 
 /// A guest to be: change `spec` and the files, then run it. Everything goes with it.
-pub struct Guest {
-    pub dir: tempfile::TempDir,
-    pub spec: GuestSpec,
-    pub id: GuestId,
-    pub ids: Option<IdRange>,
-    pub devices: Vec<GrantedDevice>,
-    pub init: Option<PathBuf>,
-    pub partners: Partners,
-    pub host: HostFacts,
+pub(crate) struct Guest {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) spec: GuestSpec,
+    pub(crate) id: GuestId,
+    pub(crate) ids: Option<IdRange>,
+    pub(crate) devices: Vec<GrantedDevice>,
+    pub(crate) init: Option<PathBuf>,
+    pub(crate) partners: Partners,
+    pub(crate) host: HostFacts,
 }
 
 /// What a guest's first process left.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Exit status, or 128 and the signal's number.
-    pub status: i32,
+    pub(crate) status: i32,
     /// All it wrote.
-    pub output: String,
+    pub(crate) output: String,
 }
 
 /// A guest that runs. Dropping it ends it.
-pub struct Live<'a> {
-    pub guest: &'a Guest,
-    pub plan: LaunchPlan,
-    pub running: Running,
-    pub output: File,
-    pub terminal: Option<OwnedFd>,
+pub(crate) struct Live<'a> {
+    pub(crate) guest: &'a Guest,
+    pub(crate) plan: LaunchPlan,
+    pub(crate) running: Running,
+    pub(crate) output: File,
+    pub(crate) terminal: Option<OwnedFd>,
 }
 
 impl Guest {
     /// A user namespace, Docker's defaults, busybox.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["lower/bin", "lower/etc", "lower/tmp", "lower/root", "upper", "work"] {
             fs::create_dir_all(dir.path().join(name)).unwrap();
@@ -98,31 +98,31 @@ impl Guest {
     }
 
     /// The same in the host's user namespace.
-    pub fn of_host_users() -> Self {
+    pub(crate) fn of_host_users() -> Self {
         let mut guest = Self::new();
         guest.ids = None;
         guest.spec.namespaces.host_user = true;
         guest
     }
 
-    pub fn lower(&self, path: &str) -> PathBuf {
+    pub(crate) fn lower(&self, path: &str) -> PathBuf {
         self.dir.path().join("lower").join(path)
     }
 
-    pub fn upper(&self, path: &str) -> PathBuf {
+    pub(crate) fn upper(&self, path: &str) -> PathBuf {
         self.dir.path().join("upper").join(path)
     }
 
-    pub fn shell(&mut self, script: &str) -> &mut Self {
+    pub(crate) fn shell(&mut self, script: &str) -> &mut Self {
         self.command(&["sh", "-c", script])
     }
 
-    pub fn command(&mut self, words: &[&str]) -> &mut Self {
+    pub(crate) fn command(&mut self, words: &[&str]) -> &mut Self {
         self.spec.process.cmd = Some(words.iter().map(|&word| word.to_owned()).collect());
         self
     }
 
-    pub fn plan(&self) -> LaunchPlan {
+    pub(crate) fn plan(&self) -> LaunchPlan {
         let dir = self.dir.path();
         let cx = LaunchContext {
             id: self.id,
@@ -145,10 +145,10 @@ impl Guest {
     }
 
     /// Starts it, with a pipe for its output or a terminal.
-    pub fn start(&self) -> Result<Live<'_>, Failure> {
+    pub(crate) fn start(&self) -> Result<Live<'_>, Failure> {
         // The shim gets the plan this way too.
         let plan = self.plan();
-        let bytes = postcard::to_stdvec(&plan).unwrap();
+        let bytes = postcard::to_allocvec(&plan).unwrap();
         let plan: LaunchPlan = postcard::from_bytes(&bytes).unwrap();
         let (output, stdio) = stdio(self.spec.streams.tty);
         let assembled = launch::spawn(&plan)?.assemble(stdio)?;
@@ -158,12 +158,12 @@ impl Guest {
     }
 
     /// Runs it to its end.
-    pub fn run(&self) -> Result<Outcome, Failure> {
+    pub(crate) fn run(&self) -> Result<Outcome, Failure> {
         Ok(self.start()?.wait())
     }
 
     /// Runs it; the start must fail and leave nothing.
-    pub fn fail(&self) -> Failure {
+    pub(crate) fn fail(&self) -> Failure {
         let failure = match self.start() {
             Ok(live) => panic!("it started: {:?}", live.wait()),
             Err(failure) => failure,
@@ -173,14 +173,14 @@ impl Guest {
     }
 
     /// Its directories that still exist in any hierarchy.
-    pub fn cgroups_left(&self) -> Vec<PathBuf> {
+    pub(crate) fn cgroups_left(&self) -> Vec<PathBuf> {
         let all = self.plan().cgroup.directories;
         all.iter().map(|one| one.full()).filter(|path| path.exists()).collect()
     }
 }
 
 /// A pipe's reading end and the streams that write to it.
-pub fn stdio(terminal: bool) -> (File, Stdio) {
+pub(crate) fn stdio(terminal: bool) -> (File, Stdio) {
     let (reader, writer) = std::io::pipe().unwrap();
     if terminal {
         return (
@@ -194,14 +194,14 @@ pub fn stdio(terminal: bool) -> (File, Stdio) {
     (OwnedFd::from(reader).into(), Stdio::Streams(streams))
 }
 
-pub fn wait(running: &Running) -> i32 {
+pub(crate) fn wait(running: &Running) -> i32 {
     let (_, status) = waitpid(Some(running.pid), WaitOptions::empty()).unwrap().unwrap();
     status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap())
 }
 
 impl Live<'_> {
     /// Waits for its end, takes its cgroup away and gives its output.
-    pub fn wait(mut self) -> Outcome {
+    pub(crate) fn wait(mut self) -> Outcome {
         let mut output = Vec::new();
         match &self.terminal {
             None => drop(self.output.read_to_end(&mut output).unwrap()),
@@ -216,14 +216,14 @@ impl Live<'_> {
         Outcome { status, output }
     }
 
-    pub fn exec(&self, words: &[&str]) -> Result<Outcome, Failure> {
+    pub(crate) fn exec(&self, words: &[&str]) -> Result<Outcome, Failure> {
         self.exec_spec(&ExecSpec {
             args: words.iter().map(|&word| word.to_owned()).collect(),
             ..ExecSpec::default()
         })
     }
 
-    pub fn exec_spec(&self, wanted: &ExecSpec) -> Result<Outcome, Failure> {
+    pub(crate) fn exec_spec(&self, wanted: &ExecSpec) -> Result<Outcome, Failure> {
         let cx = ExecContext {
             id: self.guest.id,
             host: &self.guest.host,
@@ -246,8 +246,12 @@ impl Live<'_> {
 
 impl Drop for Live<'_> {
     fn drop(&mut self) {
-        drop(pidfd_send_signal(&self.running.pidfd, Signal::KILL));
-        drop(waitpid(Some(self.running.pid), WaitOptions::empty()));
-        drop(self.plan.cgroup.remove(Duration::from_secs(5)));
+        pidfd_send_signal(&self.running.pidfd, Signal::KILL).unwrap_or_default();
+        // Before it is reaped: a frozen process dies only when this thaws it.
+        let removed = self.plan.cgroup.remove(Duration::from_secs(5));
+        waitpid(Some(self.running.pid), WaitOptions::empty()).unwrap_or_default();
+        if !std::thread::panicking() {
+            removed.unwrap();
+        }
     }
 }

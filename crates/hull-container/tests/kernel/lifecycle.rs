@@ -14,7 +14,7 @@ use rustix::process::{Signal, WaitOptions, pidfd_send_signal, waitpid};
 use crate::Test;
 use crate::fixture::{Guest, stdio, wait};
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("nothing_is_left_on_the_host", nothing_is_left_on_the_host),
     ("a_launch_that_is_dropped_leaves_nothing", a_launch_that_is_dropped),
     ("a_guest_dies_with_its_launcher", a_guest_dies_with_its_launcher),
@@ -104,7 +104,7 @@ fn sharing() {
     second.spec.namespaces.network = Network::Guest("first".to_owned());
     let pid = u32::try_from(live.running.pid.as_raw_nonzero().get()).unwrap();
     second.partners.network = Some(Partner { id: GuestId::from_random([0; 32]), pid });
-    let look = "readlink /proc/self/ns/net /proc/self/ns/user; ls -d /sys/class/net/lo";
+    let look = "readlink /proc/self/ns/net; readlink /proc/self/ns/user; ls -d /sys/class/net/lo";
     let other = second.shell(&format!("{look}; echo $$; id -u")).run().unwrap().output;
     let own = live.exec(&["sh", "-c", look]).unwrap().output;
     assert_eq!(other, format!("{own}1\n0\n"));
@@ -141,7 +141,7 @@ fn fifty_starts_leave_nothing() {
 }
 
 /// Prints the median time of each phase: `cargo test -p hull-container --test kernel -- profile`.
-pub fn profile() {
+pub(crate) fn profile() {
     let mut guest = Guest::new();
     guest.command(&["true"]);
     let plan = guest.plan();

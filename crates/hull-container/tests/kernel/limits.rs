@@ -9,7 +9,7 @@ use hull_model::memory::{Memory, Swap};
 use crate::Test;
 use crate::fixture::Guest;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("memory_is_limited_and_kills_are_counted", memory_is_limited),
     ("processes_are_limited", processes_are_limited),
     ("processors_are_limited_and_limits_change", processors_are_limited),

@@ -1,6 +1,13 @@
 //! Containers on the real kernel. Launching needs a process with one thread, so this is its own
 //! harness: tests run one after the other and are counted as cargo's would be.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "all of this is tests, which clippy cannot see without #[test]"
+)]
+
 mod attacks;
 mod execs;
 mod fixture;

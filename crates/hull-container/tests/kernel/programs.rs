@@ -8,7 +8,7 @@ use hull_container::Kind;
 use crate::Test;
 use crate::fixture::Guest;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("what_cannot_be_run_is_said_in_dockers_words", what_cannot_be_run),
     ("users_are_those_of_the_image", users_are_those_of_the_image),
     ("a_missing_working_directory_is_made", a_missing_working_directory_is_made),
