@@ -30,6 +30,11 @@ impl Filters {
         Ok(Self { by_name: by_name.filter(|(_, set)| !set.is_empty()).collect() })
     }
 
+    /// One value more.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
+        self.by_name.entry(name.to_owned()).or_default().insert(value.to_owned());
+    }
+
     /// Whether nothing is filtered by `name`.
     pub fn allows_all(&self, name: &str) -> bool {
         !self.by_name.contains_key(name)

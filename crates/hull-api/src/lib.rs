@@ -8,11 +8,16 @@
 //! Conventions of the wire, kept out of the model: sizes are bytes, durations nanoseconds unless a
 //! field says seconds, 0 and absence are the same, -1 is "no limit".
 
+pub mod auth;
 pub mod container;
 pub mod exec;
 pub mod filters;
+pub mod image;
 pub mod json;
+pub mod network;
 pub mod query;
 pub mod refusal;
 pub mod stream;
+pub mod system;
 pub mod version;
+pub mod volume;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::host_config::HostConfig;
+use crate::json::object;
 
 /// Fields whose form in the model is the one Docker shows as well.
 const CANONICAL: [&str; 6] =
@@ -43,13 +44,6 @@ pub(super) fn restore(shown: &HostConfig, kept: &BTreeMap<String, String>) -> Ma
         }
     }
     fields
-}
-
-fn object(host: &HostConfig) -> Map<String, Value> {
-    match serde_json::to_value(host) {
-        Ok(Value::Object(fields)) => fields,
-        other => unreachable!("a struct of plain fields is an object: {other:?}"),
-    }
 }
 
 /// The daemon's log options stay visible beside the client's.

@@ -128,7 +128,7 @@ pub(super) fn host_path(text: &str) -> Result<String, String> {
 }
 
 /// A volume's name; what looks like a relative path gets Docker's hint.
-pub(super) fn volume_name(text: &str) -> Result<Name> {
+pub(crate) fn volume_name(text: &str) -> Result<Name> {
     Name::new(text).map_err(|_bad_name| {
         Refusal::invalid(format_args!(
             "{:?} includes invalid characters for a local volume name, only \

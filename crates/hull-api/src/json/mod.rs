@@ -4,5 +4,5 @@ mod go;
 mod types;
 
 pub use go::{decode, decode_or_default};
-pub(crate) use types::is_default;
 pub use types::{Nothing, Words};
+pub(crate) use types::{is_default, object};

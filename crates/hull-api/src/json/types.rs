@@ -48,3 +48,11 @@ impl<'de> Deserialize<'de> for Words {
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+/// The fields of a value that is written as an object.
+pub(crate) fn object<T: Serialize>(value: &T) -> serde_json::Map<String, serde_json::Value> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(value) else {
+        unreachable!("only structs and maps with names as keys are given to this function");
+    };
+    fields
+}

@@ -8,7 +8,7 @@ mod message;
 pub use detach::{Detach, DetachKeys};
 pub use frame::{Output, frame, frame_header};
 pub use logs::{LogsQuery, log_line};
-pub use message::{Message, failure, status, text};
+pub use message::{ErrorDetail, Message, ProgressDetail, failure, status, text};
 
 use crate::version::ApiVersion;
 
