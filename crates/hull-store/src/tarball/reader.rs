@@ -66,7 +66,7 @@ impl<R: Read> Reader<R> {
         self.skip()?;
         let mut pax = Pax::default();
         let (mut long_path, mut long_link) = (None, None);
-        let mut extensions = 0;
+        let mut extensions = 0_u64;
         loop {
             let offset = self.at;
             let Some(header) = self.header()? else {
@@ -90,8 +90,8 @@ impl<R: Read> Reader<R> {
                 self.skip()?;
                 continue;
             }
-            extensions += size;
-            let record = self.extension(size, extensions)?;
+            extensions = self.allow_extension(extensions, size)?;
+            let record = self.extension(size)?;
             if kind.is_gnu_longname() {
                 long_path = Some(until_nul(record));
             } else if kind.is_gnu_longlink() {
@@ -155,11 +155,15 @@ impl<R: Read> Reader<R> {
         Ok(true)
     }
 
-    fn extension(&mut self, size: u64, total: u64) -> Result<Vec<u8>, TarError> {
+    /// The bytes of extensions with one more of `size`, which may be any number.
+    fn allow_extension(&self, so_far: u64, size: u64) -> Result<u64, TarError> {
         let max = self.limits.extension_bytes;
-        if total > max {
-            return Err(TarError::Limit { what: "bytes of extension records for one member", max });
-        }
+        let what = "bytes of extension records for one member";
+        let total = so_far.checked_add(size).filter(|total| *total <= max);
+        total.ok_or(TarError::Limit { what, max })
+    }
+
+    fn extension(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
         self.begin(size);
         let mut record = Vec::new();
         Read::take(&mut *self, size).read_to_end(&mut record).map_err(TarError::Read)?;

@@ -77,6 +77,17 @@ impl Tar {
         self.member(b'x', "pax", "", &data, 0o644)
     }
 
+    /// A member whose header says `size`, whatever its data is.
+    pub fn lying(mut self, kind: u8, path: &str, size: u64, data: &[u8]) -> Self {
+        let at = self.0.len();
+        self = self.member(kind, path, "", data, 0o644);
+        let mut header = tar::Header::from_byte_slice(&self.0[at..at + 512]).clone();
+        header.set_size(size);
+        header.set_cksum();
+        self.0[at..at + 512].copy_from_slice(header.as_bytes());
+        self
+    }
+
     pub fn end(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 1024]);
         self.0
