@@ -88,6 +88,9 @@ fn user(status: &str, map: &str) -> Option<String> {
 /// The namespaces that are not the kernel's first ones, whose numbers are fixed
 /// (`include/linux/nsfs.h` and `include/linux/proc_ns.h`).
 fn namespaces() -> Option<String> {
+    // The first mount namespace has had such a number since Linux 6.18; before, it got the first
+    // one that was free.
+    const FIRST_MOUNTS: [u64; 3] = [0xEFFF_FFF8, 0xF000_0000, 0xF000_0001];
     const FIRST: [(&str, u64); 6] = [
         ("user", 0xEFFF_FFFD),
         ("pid", 0xEFFF_FFFC),
@@ -96,15 +99,21 @@ fn namespaces() -> Option<String> {
         ("uts", 0xEFFF_FFFE),
         ("cgroup", 0xEFFF_FFFB),
     ];
-    let mut own = vec!["mount"];
-    for (name, first) in FIRST {
+    let number = |name: &str| {
         let link = fs::read_link(format!("/proc/self/ns/{name}")).ok()?;
-        let number = link.to_str()?.split(['[', ']']).nth(1)?.parse::<u64>().ok()?;
-        if number != first {
+        link.to_str()?.split(['[', ']']).nth(1)?.parse::<u64>().ok()
+    };
+    let mut own = Vec::new();
+    if !FIRST_MOUNTS.contains(&number("mnt")?) {
+        own.push("mount");
+    }
+    for (name, first) in FIRST {
+        if number(name)? != first {
             own.push(name);
         }
     }
-    Some(format!("{} of its own", own.join(", ")))
+    let own = if own.is_empty() { "none".to_owned() } else { own.join(", ") };
+    Some(format!("{own} of its own"))
 }
 
 /// What `/` is, from `/proc/self/mountinfo`: `id parent dev root target options … - type …`.

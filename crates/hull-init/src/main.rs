@@ -1,4 +1,4 @@
-//! Process 1 of guests started with `--init`: `hull-init COMMAND [ARG...]`.
+//! Process 1 of guests started with `--init`: `hull-init [--] COMMAND [ARG...]`.
 //!
 //! It starts the command in a process group of its own, in the foreground of the terminal if there
 //! is one, passes every signal on to it, reaps whatever is orphaned, and ends as the command ended.
@@ -23,9 +23,11 @@ const CHILD: i32 = 17;
 const BACKGROUND: [i32; 2] = [21, 22];
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
+    let mut args = std::env::args_os().skip(1).peekable();
+    // As tini, Docker's init, is called; a command of that name can still follow it.
+    args.next_if(|arg| arg == "--");
     let Some(program) = args.next() else {
-        return fail("usage: hull-init COMMAND [ARG...]", 125);
+        return fail("usage: hull-init [--] COMMAND [ARG...]", 125);
     };
     let blocked = match Blocked::all_except(&FAULTS) {
         Ok(blocked) => blocked,

@@ -1,32 +1,13 @@
 //! The figures of the static shim as it is shipped: memory when idle, speed under load.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
-#![expect(clippy::print_stderr, reason = "figures, and why a test was skipped")]
-
-#[path = "../../hull-shim/tests/shim/guest.rs"]
-#[expect(dead_code, reason = "the shim's own tests use the rest of it")]
-mod guest;
-#[path = "../../hull-shim/tests/shim/plan.rs"]
-#[expect(dead_code, reason = "the shim's own tests use the rest of it")]
-mod plan;
-
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use guest::{Draft, Guest, exit, possible};
+use crate::guest::{Draft, Guest, exit, possible};
 
 /// What SPECIFICATION.md promises for the shim of an idle container.
 const PSS_MAX_KIB: u64 = 410;
 
 const SHIMS: usize = 8;
-
-/// The embedded shim, installed once for all tests.
-fn program() -> PathBuf {
-    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let dir = DIR.get_or_init(|| tempfile::tempdir().unwrap());
-    hull_programs::SHIM.install(dir.path()).unwrap()
-}
 
 fn pss_kib(guest: &Guest) -> u64 {
     let path = format!("/proc/{}/smaps_rollup", guest.shim.id());
