@@ -1,6 +1,7 @@
 //! The command line as a whole: global flags, the tree of commands, and how mistakes are told.
 
 pub(crate) mod booleans;
+pub(crate) mod documents;
 pub(crate) mod help;
 pub(crate) mod mistake;
 
@@ -19,6 +20,7 @@ use crate::failure::Failure;
     version,
     disable_version_flag = true,
     disable_help_subcommand = true,
+    arg_required_else_help = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -68,9 +70,7 @@ pub(crate) struct Global {
 
 /// The definition everything is made of: parsing, help, completion and man pages.
 pub(crate) fn definition() -> clap::Command {
-    let command = Cli::command();
-    let help = help::top(&command);
-    command.help_template(help)
+    Cli::command()
 }
 
 /// Reads the command line.
@@ -78,11 +78,19 @@ pub(crate) fn definition() -> clap::Command {
 /// # Errors
 /// Help, version and mistakes, as what is to be printed.
 pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, Failure> {
-    let mut definition = Cli::command();
+    let mut definition = definition();
     let arguments = booleans::normalize(&definition, arguments);
-    let matches = match definition.try_get_matches_from_mut(arguments) {
-        Ok(matches) => matches,
-        Err(error) => return Err(mistake::failure(error)),
-    };
-    Cli::from_arg_matches(&matches).map_err(mistake::failure)
+    if asks_for_help(&arguments) {
+        // Only then: grouping the commands costs more than parsing.
+        let template = help::template(&definition);
+        definition = definition.help_template(template);
+    }
+    let parsed = definition.try_get_matches_from_mut(arguments);
+    parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|e| mistake::failure(&e))
+}
+
+/// Whether the top help may be printed: there is no command, or a flag asks for it.
+fn asks_for_help(arguments: &[OsString]) -> bool {
+    let first = arguments.iter().skip(1).find(|a| !a.to_string_lossy().starts_with('-'));
+    first.is_none()
 }

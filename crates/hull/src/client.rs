@@ -55,6 +55,11 @@ impl ClientError {
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, .. })
     }
+
+    /// Whether the daemon does not have the route.
+    pub(crate) fn is_not_implemented(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_IMPLEMENTED, .. })
+    }
 }
 
 /// A client of one daemon.

@@ -1,13 +1,21 @@
 //! The commands, and which function carries each out.
 
 pub(crate) mod container;
+pub(crate) mod each;
+pub(crate) mod filter;
 pub(crate) mod image;
+pub(crate) mod inspect;
+pub(crate) mod network;
+pub(crate) mod prune;
+pub(crate) mod system;
+pub(crate) mod volume;
 
 use std::io;
 use std::path::Path;
 
 use clap::Subcommand;
 
+use crate::cli::documents;
 use crate::cli::{Cli, Global};
 use crate::client::Client;
 use crate::client::connect::Connect;
@@ -20,12 +28,70 @@ use crate::options::Surroundings;
 /// Every top-level command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create and run a new container from an image
-    Run(container::run::Args),
-    /// Create a new container
-    Create(container::create::Args),
+    #[command(flatten)]
+    Remote(Remote),
+    #[command(flatten)]
+    Local(Local),
+}
+
+/// What is done by the engine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Remote {
+    #[command(flatten)]
+    Shared(container::Shared),
+    /// List containers
+    Ps(container::list::Args),
+    /// List images
+    Images(image::list::Args),
+    /// Download an image from a registry
+    Pull(image::pull::Args),
+    /// Show the versions of hull and of the engine it talks to
+    Version(system::version::Args),
+    /// Display system-wide information
+    Info(system::info::Args),
+    /// Get real time events from the server
+    Events(system::events::Args),
+    /// Show the history of an image
+    History(image::list::History),
+    /// Import the contents from a tarball to create a filesystem image
+    Import(image::archive::Import),
+    /// Return low-level information on objects
+    Inspect(inspect::Any),
+    /// Load an image from a tar archive or STDIN
+    Load(image::archive::Load),
+    /// Remove one or more images
+    Rmi(image::tag::Remove),
+    /// Save one or more images to a tar archive (streamed to STDOUT by default)
+    Save(image::archive::Save),
+    /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
+    Tag(image::tag::Tag),
+    /// Manage containers
+    #[command(subcommand)]
+    Container(container::Command),
+    /// Manage images
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Manage networks
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Manage volumes
+    #[command(subcommand)]
+    Volume(volume::Command),
+    /// Manage hull
+    #[command(subcommand)]
+    System(system::Command),
+}
+
+/// What is done here.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Local {
     /// Run the engine itself
-    Daemon(daemon::Args),
+    Daemon(Box<daemon::Args>),
+    /// Generate the completion script for a shell
+    Completion(documents::Completion),
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man(documents::Man),
 }
 
 /// Carries a command out.
@@ -33,21 +99,50 @@ pub(crate) enum Command {
 /// # Errors
 /// What is to be printed, and the exit status.
 pub(crate) fn dispatch(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Remote(command) => with_client(&cli.global, command),
+        Command::Local(Local::Daemon(args)) => daemon::run(&args),
+        Command::Local(Local::Completion(args)) => documents::completion(&args),
+        Command::Local(Local::Man(args)) => documents::man(&args),
+    }
+}
+
+/// Carries out a command that needs the engine.
+fn with_client(global: &Global, command: Remote) -> Result<(), Failure> {
+    let client = client(global)?;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Err(Failure::new(format!("start the async runtime: {error}"))),
     };
-    let ended = runtime.block_on(async {
-        let client = client(&cli.global)?;
-        match cli.command {
-            Command::Run(args) => container::run::run(&client, args).await,
-            Command::Create(args) => container::create::run(&client, args).await,
-            Command::Daemon(_) => Ok(()),
-        }
-    });
+    let ended = runtime.block_on(run(&client, command));
     // A thread may still sit in a read of standard input; nothing waits for it.
     runtime.shutdown_background();
     ended
+}
+
+async fn run(client: &Client, command: Remote) -> Result<(), Failure> {
+    match command {
+        // Boxed: these are the large ones, and the others should not pay for them.
+        Remote::Shared(command) => Box::pin(container::shared(client, command)).await,
+        Remote::Container(command) => Box::pin(container::run(client, command)).await,
+        Remote::Image(command) => Box::pin(image::run(client, command)).await,
+        Remote::Network(command) => network::run(client, command).await,
+        Remote::Volume(command) => volume::run(client, command).await,
+        Remote::System(command) => system::run(client, command).await,
+        Remote::Ps(args) => container::list::run(client, &args).await,
+        Remote::Images(args) => image::list::run(client, &args).await,
+        Remote::Pull(args) => image::pull::run(client, &args).await,
+        Remote::Version(args) => system::version::run(client, &args).await,
+        Remote::Info(args) => system::info::run(client, &args).await,
+        Remote::Events(args) => system::events::run(client, &args).await,
+        Remote::History(args) => image::list::history(client, &args).await,
+        Remote::Import(args) => image::archive::import(client, &args).await,
+        Remote::Inspect(args) => inspect::any(client, &args).await,
+        Remote::Load(args) => image::archive::load(client, &args).await,
+        Remote::Rmi(args) => image::tag::remove(client, &args).await,
+        Remote::Save(args) => image::archive::save(client, &args).await,
+        Remote::Tag(args) => image::tag::tag(client, &args).await,
+    }
 }
 
 /// The client for the daemon which flags and environment name.

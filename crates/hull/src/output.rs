@@ -33,11 +33,11 @@ pub(crate) fn text(text: impl Display) -> Result<(), Failure> {
 
 fn text_with_end(text: impl Display, end: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    write!(stdout, "{text}{end}").and_then(|()| stdout.flush()).map_err(broken)
+    write!(stdout, "{text}{end}").and_then(|()| stdout.flush()).map_err(|error| broken(&error))
 }
 
 /// The failure for output nobody can take.
-pub(crate) fn broken(error: io::Error) -> Failure {
+pub(crate) fn broken(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         Failure::Status(BROKEN_PIPE)
     } else {

@@ -53,7 +53,16 @@ impl Reference {
     /// The name as people write it: without Docker's own registry and library.
     pub(crate) fn familiar(&self) -> String {
         let short = self.repository.strip_prefix("docker.io/").unwrap_or(&self.repository);
-        let mut text = short.strip_prefix("library/").unwrap_or(short).to_owned();
+        self.with_suffix(short.strip_prefix("library/").unwrap_or(short))
+    }
+
+    /// The whole name, registry included.
+    pub(crate) fn full(&self) -> String {
+        self.with_suffix(&self.repository)
+    }
+
+    fn with_suffix(&self, repository: &str) -> String {
+        let mut text = repository.to_owned();
         for (mark, part) in [(':', &self.tag), ('@', &self.digest)] {
             if let Some(part) = part {
                 text.push(mark);

@@ -7,7 +7,7 @@ use crate::failure::{ENGINE, Failure, GENERAL};
 /// What is printed for help, version and mistakes.
 ///
 /// A wrong flag gives 125, a wrong number of arguments or an unknown command 1, as in Docker.
-pub(crate) fn failure(error: clap::Error) -> Failure {
+pub(crate) fn failure(error: &clap::Error) -> Failure {
     let kind = error.kind();
     if !error.use_stderr() {
         let printed = crate::output::text(error.render().ansi());
@@ -24,31 +24,24 @@ pub(crate) fn failure(error: clap::Error) -> Failure {
     let invalid = context(ContextKind::InvalidArg).unwrap_or_default();
     let flag = invalid.split_once(' ').map_or(&*invalid, |(flag, _)| flag).to_owned();
     let rendered = error.to_string();
-    let (text, status) = match kind {
-        ErrorKind::UnknownArgument if flag.starts_with("--") => {
-            (format!("unknown flag: {flag}"), ENGINE)
-        }
-        ErrorKind::UnknownArgument if flag.starts_with('-') => {
-            (format!("unknown shorthand flag: {flag}"), ENGINE)
-        }
-        ErrorKind::UnknownArgument => (format!("hull: unexpected argument '{flag}'"), GENERAL),
-        ErrorKind::InvalidSubcommand => {
-            let name = context(ContextKind::InvalidSubcommand).unwrap_or_default();
-            (format!("hull: unknown command: {name}"), GENERAL)
-        }
-        ErrorKind::ValueValidation => {
-            let value = context(ContextKind::InvalidValue).unwrap_or_default();
-            let why = std::error::Error::source(&error).map(ToString::to_string);
-            let why = why.unwrap_or_default();
-            (format!("invalid argument {value:?} for \"{flag}\" flag: {why}"), ENGINE)
-        }
-        ErrorKind::InvalidValue if flag.starts_with('-') => {
-            (format!("flag needs an argument: {flag}"), ENGINE)
-        }
-        ErrorKind::MissingRequiredArgument | ErrorKind::TooFewValues => {
-            (first_paragraph(&rendered), GENERAL)
-        }
-        _ => (first_paragraph(&rendered), ENGINE),
+    let is_flag = flag.starts_with('-');
+    let (text, status) = if kind == ErrorKind::UnknownArgument && flag.starts_with("--") {
+        (format!("unknown flag: {flag}"), ENGINE)
+    } else if kind == ErrorKind::UnknownArgument && is_flag {
+        (format!("unknown shorthand flag: {flag}"), ENGINE)
+    } else if kind == ErrorKind::UnknownArgument {
+        (format!("hull: unexpected argument '{flag}'"), GENERAL)
+    } else if kind == ErrorKind::InvalidSubcommand {
+        let name = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+        (format!("hull: unknown command: {name}"), GENERAL)
+    } else if kind == ErrorKind::ValueValidation {
+        let value = context(ContextKind::InvalidValue).unwrap_or_default();
+        let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        (format!("invalid argument {value:?} for \"{flag}\" flag: {why}"), ENGINE)
+    } else if matches!(kind, ErrorKind::MissingRequiredArgument | ErrorKind::TooFewValues) {
+        (first_paragraph(&rendered), GENERAL)
+    } else {
+        (first_paragraph(&rendered), ENGINE)
     };
     Failure::Message { text: format!("{text}\n\n{}", advice(&rendered)), status }
 }

@@ -175,7 +175,8 @@ fn ulimit(text: &str) -> Result<Ulimit, String> {
     if !ULIMITS.contains(&name) {
         return Err(format!("invalid ulimit type: {name}"));
     }
-    let number = |text: &str| text.parse::<i64>().map_err(|_: std::num::ParseIntError| invalid());
+    let number =
+        |text: &str| text.parse::<i64>().map_err(|_error: std::num::ParseIntError| invalid());
     let (soft, hard) = match values.split_once(':') {
         Some((soft, hard)) => (number(soft)?, number(hard)?),
         None => (number(values)?, number(values)?),

@@ -107,9 +107,8 @@ impl Flags {
                 .to_owned());
         }
         let first = &mut networks[0];
-        if !is_user_defined(&first.target)
-            && !(self.network_alias.is_empty() && first.aliases.is_empty())
-        {
+        let has_alias = !self.network_alias.is_empty() || !first.aliases.is_empty();
+        if has_alias && !is_user_defined(&first.target) {
             return Err(
                 "network-scoped aliases are only supported for user-defined networks".to_owned()
             );

@@ -9,7 +9,7 @@ pub(crate) fn bytes(text: &str) -> Result<i64, String> {
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return Err(invalid());
     }
-    let number: f64 = number.parse().map_err(|_: std::num::ParseFloatError| invalid())?;
+    let number: f64 = number.parse().map_err(|_error: std::num::ParseFloatError| invalid())?;
     let unit = unit.trim_start_matches(' ').to_ascii_lowercase();
     let shift = match unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit) {
         "" => 0,
@@ -53,7 +53,7 @@ pub(crate) fn nano_cpus(text: &str) -> Result<i64, String> {
     if fraction.len() > 9 {
         return Err("value is too precise".to_owned());
     }
-    format!("{units}{fraction:0<9}").parse().map_err(|_: std::num::ParseIntError| invalid())
+    format!("{units}{fraction:0<9}").parse().map_err(|_error: std::num::ParseIntError| invalid())
 }
 
 /// Reads a duration as Go writes it (`1m30s`, `1.5h`, `300ms`) in nanoseconds.
@@ -74,7 +74,8 @@ pub(crate) fn duration(text: &str) -> Result<i64, String> {
         let end = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .ok_or_else(|| format!("time: missing unit in duration {text:?}"))?;
-        let number: f64 = rest[..end].parse().map_err(|_: std::num::ParseFloatError| invalid())?;
+        let number: f64 =
+            rest[..end].parse().map_err(|_error: std::num::ParseFloatError| invalid())?;
         rest = &rest[end..];
         let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
         let unit = match &rest[..end] {

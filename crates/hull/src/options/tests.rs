@@ -60,7 +60,7 @@ fn changed(line: &str) -> Result<Value, String> {
     Ok(differences(&send("").unwrap(), &send(line)?))
 }
 
-fn host(value: Value) -> Value {
+fn host(value: &Value) -> Value {
     json!({ "HostConfig": value })
 }
 
@@ -83,7 +83,7 @@ fn flags_of_the_process() {
         ),
         (
             "--annotation a=b --group-add 5",
-            host(json!({"Annotations": {"a": "b"}, "GroupAdd": ["5"]})),
+            host(&json!({"Annotations": {"a": "b"}, "GroupAdd": ["5"]})),
         ),
         ("--stop-signal 9 --stop-timeout -1", json!({"StopSignal": "9", "StopTimeout": -1})),
     ] {
@@ -98,12 +98,12 @@ fn flags_of_storage_and_life() {
             "-v ./rel/../x:/b:ro -v vol:/d -v /anon",
             json!({"HostConfig": {"Binds": ["/home/me/x:/b:ro", "vol:/d"]}, "Volumes": {"/anon": {}}}),
         ),
-        ("--tmpfs /t:size=1m --tmpfs /u", host(json!({"Tmpfs": {"/t": "size=1m", "/u": ""}}))),
+        ("--tmpfs /t:size=1m --tmpfs /u", host(&json!({"Tmpfs": {"/t": "size=1m", "/u": ""}}))),
         (
             "--restart on-failure:3",
-            host(json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}})),
+            host(&json!({"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3}})),
         ),
-        ("--log-driver none", host(json!({"LogConfig": {"Type": "none", "Config": {}}}))),
+        ("--log-driver none", host(&json!({"LogConfig": {"Type": "none", "Config": {}}}))),
         (
             "--health-cmd true --health-interval 5s",
             json!({"Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 5_000_000_000_i64}}),
@@ -117,32 +117,32 @@ fn flags_of_storage_and_life() {
 #[test]
 fn flags_of_limits_and_isolation() {
     for (line, want) in [
-        ("-m 1.5g --memory-swap -1", host(json!({"Memory": 1_610_612_736, "MemorySwap": -1}))),
-        ("--cpus 1.5 -c 512", host(json!({"NanoCpus": 1_500_000_000, "CpuShares": 512}))),
+        ("-m 1.5g --memory-swap -1", host(&json!({"Memory": 1_610_612_736, "MemorySwap": -1}))),
+        ("--cpus 1.5 -c 512", host(&json!({"NanoCpus": 1_500_000_000, "CpuShares": 512}))),
         (
             "--ulimit nofile=1:2 --ulimit core=0",
-            host(json!({"Ulimits": [
+            host(&json!({"Ulimits": [
                 {"Name": "core", "Hard": 0, "Soft": 0}, {"Name": "nofile", "Hard": 2, "Soft": 1}
             ]})),
         ),
         (
             "--pids-limit -1 --oom-score-adj -500",
-            host(json!({"PidsLimit": -1, "OomScoreAdj": -500})),
+            host(&json!({"PidsLimit": -1, "OomScoreAdj": -500})),
         ),
         (
             "--cap-add sys_admin --cap-add NET_ADMIN --cap-drop all",
-            host(json!({"CapAdd": ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"], "CapDrop": ["ALL"]})),
+            host(&json!({"CapAdd": ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"], "CapDrop": ["ALL"]})),
         ),
         (
             "--security-opt seccomp=profile --security-opt systempaths=unconfined",
-            host(json!({
+            host(&json!({
                 "SecurityOpt": ["seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}"],
                 "MaskedPaths": [], "ReadonlyPaths": []
             })),
         ),
         (
             "--device /dev/null:rw --device vendor.com/gpu=0",
-            host(json!({
+            host(&json!({
                 "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rw"}],
                 "DeviceRequests": [{"Driver": "cdi", "Count": 0, "DeviceIDs": ["vendor.com/gpu=0"], "Capabilities": null, "Options": null}]
             })),

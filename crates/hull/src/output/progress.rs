@@ -70,7 +70,7 @@ impl Progress {
         }
         match (self.bar(&update.id), update.detail) {
             (Some(bar), detail) => {
-                move_bar(&bar, update.status, detail.unwrap_or_default());
+                move_bar(&bar, update.status, &detail.unwrap_or_default());
                 Ok(())
             }
             // Without a terminal each state once, not each step.
@@ -122,7 +122,7 @@ fn is_headline(update: &Update) -> bool {
     update.status.starts_with("Pulling from")
 }
 
-fn move_bar(bar: &ProgressBar, status: String, detail: Detail) {
+fn move_bar(bar: &ProgressBar, status: String, detail: &Detail) {
     let template = if detail.total > 0 {
         bar.set_length(detail.total);
         bar.set_position(detail.current);

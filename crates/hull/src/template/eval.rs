@@ -8,7 +8,7 @@ use super::parse::{Node, Operand, Pipeline};
 use super::value::Value;
 
 /// How many nodes and commands may be carried out: loops in loops end.
-const STEPS_MAX: u64 = 20_000_000;
+const STEPS_MAX: u64 = 2_000_000;
 /// How much may be written.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 
@@ -124,6 +124,7 @@ impl<'a> Evaluation<'a> {
         body: &[Node],
     ) -> Result<Flow, TemplateError> {
         for (index, item) in items {
+            self.step()?;
             let scope = self.variables.len();
             let values: &[&Shared<'a>] =
                 if over.variables.len() == 2 { &[&index, &item] } else { &[&item] };
@@ -246,7 +247,7 @@ impl<'a> Evaluation<'a> {
         match operand {
             Operand::Dot => Ok(dot.clone()),
             Operand::Literal(value) => Ok(Cow::Owned(value.clone())),
-            Operand::Field(name) => self.field(dot.clone(), name),
+            Operand::Field(name) => self.field(dot, name),
             Operand::Variable(name) => match self.variables.iter().rev().find(|(n, _)| n == name) {
                 Some((_, value)) => Ok(value.clone()),
                 None => Err(TemplateError::new(format!("undefined variable \"${name}\""))),
@@ -256,7 +257,7 @@ impl<'a> Evaluation<'a> {
             Operand::Chain(of, fields) => {
                 let mut value = self.operand(of, dot)?;
                 for name in fields {
-                    value = self.field(value, name)?;
+                    value = self.field(&value, name)?;
                 }
                 Ok(value)
             }
@@ -267,9 +268,9 @@ impl<'a> Evaluation<'a> {
     ///
     /// A field the data itself does not have is a mistake in the template. Deeper down it may have
     /// been left out for being empty, so it is nothing there.
-    fn field(&self, of: Shared<'a>, name: &str) -> Result<Shared<'a>, TemplateError> {
-        let is_root = matches!(of, Cow::Borrowed(of) if std::ptr::eq(of, self.root));
-        let found = match &of {
+    fn field(&self, of: &Shared<'a>, name: &str) -> Result<Shared<'a>, TemplateError> {
+        let is_root = matches!(of, Cow::Borrowed(of) if std::ptr::eq(*of, self.root));
+        let found = match of {
             Cow::Borrowed(of) => of.get(name).map(Cow::Borrowed),
             Cow::Owned(of) => of.get(name).cloned().map(Cow::Owned),
         };
@@ -313,7 +314,9 @@ fn items(value: Shared<'_>) -> Result<Vec<(Shared<'_>, Shared<'_>)>, TemplateErr
             let pair = |(key, item)| (Cow::Owned(Value::Text(key)), Cow::Owned(item));
             Ok(entries.into_iter().map(pair).collect())
         }
-        value if *value == Value::Null => Ok(Vec::new()),
-        value => Err(TemplateError::new(format!("range can't iterate over {value}"))),
+        Cow::Borrowed(Value::Null) | Cow::Owned(Value::Null) => Ok(Vec::new()),
+        Cow::Borrowed(_) | Cow::Owned(_) => {
+            Err(TemplateError::new(format!("range can't iterate over {value}")))
+        }
     }
 }

@@ -168,7 +168,7 @@ fn number(rest: &str) -> Result<(Token, usize), TemplateError> {
     let plain = digits.strip_prefix('+').unwrap_or(digits);
     let token = match plain.strip_prefix("0x") {
         Some(hex) => Token::Int(
-            i64::from_str_radix(hex, 16).map_err(|_: std::num::ParseIntError| bad())?.into(),
+            i64::from_str_radix(hex, 16).map_err(|_error: std::num::ParseIntError| bad())?.into(),
         ),
         None => match plain.parse::<i64>() {
             Ok(number) => Token::Int(number.into()),

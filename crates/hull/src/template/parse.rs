@@ -216,17 +216,15 @@ impl Parser {
             if token == *end {
                 break;
             }
-            match token {
-                Token::Pipe if !command.is_empty() => {
-                    pipeline.commands.push(std::mem::take(&mut command));
-                    if self.tokens.peek() == Some(end) {
-                        return Err(TemplateError::new("missing value for command"));
-                    }
+            if token == Token::Pipe && !command.is_empty() {
+                pipeline.commands.push(std::mem::take(&mut command));
+                if self.tokens.peek() == Some(end) {
+                    return Err(TemplateError::new("missing value for command"));
                 }
-                Token::Declare | Token::Assign | Token::Comma => {
-                    self.variable(&token, &mut command, &mut pipeline, in_range)?;
-                }
-                token => self.operand(token, &mut command)?,
+            } else if matches!(token, Token::Declare | Token::Assign | Token::Comma) {
+                self.variable(&token, &mut command, &mut pipeline, in_range)?;
+            } else {
+                self.operand(token, &mut command)?;
             }
         }
         if command.is_empty() {

@@ -107,7 +107,7 @@ async fn next_change(window: &mut Option<Signal>) {
         return;
     }
     // No window, or no more news of it.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[derive(Deserialize)]
