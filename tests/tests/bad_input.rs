@@ -221,13 +221,16 @@ fn manifest_only(manifest: &Value) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
+/// Puts hostile entries into a layer; the text is a directory of the host to aim at.
+type Fill = fn(&mut tar::Builder<Vec<u8>>, &str);
+
 #[test]
 fn layers_cannot_write_outside_of_themselves() {
     let d = daemon!(Settings { is_empty: true, ..Settings::default() });
     let mark = d.files().join("mark");
     std::fs::create_dir(&mark).unwrap();
     let target = mark.display().to_string();
-    let entries: [(&str, fn(&mut tar::Builder<Vec<u8>>, &str)); 5] = [
+    let entries: [(&str, Fill); 5] = [
         ("through a link", |layer, target| {
             link(layer, tar::EntryType::Symlink, "out", target);
             file(layer, "out/hacked", 0o644, b"x");
