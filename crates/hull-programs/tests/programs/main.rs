@@ -13,22 +13,13 @@ mod inside;
 mod plan;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 /// The embedded shim.
 fn program() -> PathBuf {
     installed(&hull_programs::SHIM)
 }
 
-/// A program, installed once for all tests.
+/// A program, installed where cargo lets tests keep things.
 fn installed(program: &hull_programs::Program) -> PathBuf {
-    static DIR: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let dir = DIR.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        // The mapped root of a guest goes through it to its process 1.
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(dir.path(), open).unwrap();
-        dir
-    });
-    program.install(dir.path()).unwrap()
+    program.install(std::path::Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap()
 }
