@@ -4,6 +4,7 @@
 //! `trusted.overlay.opaque` on a directory whose lower contents are gone. Owners on disk are those
 //! of the archive; mounts shift them.
 
+mod budget;
 mod extract;
 mod lower;
 mod path;

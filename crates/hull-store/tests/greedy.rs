@@ -1,10 +1,10 @@
 //! Archives that ask for more than they may have: memory, time, names or disk.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
-
 mod common;
 
 use common::Tar;
+use hull_store::Store;
+use hull_store::layer::Expected;
 use hull_store::tarball::{Limits, Reader, TarError};
 
 fn first_error(tar: &[u8], limits: Limits) -> TarError {
@@ -31,4 +31,13 @@ fn lengths_of_extensions_do_not_wrap() {
             }
         }
     }
+}
+
+#[test]
+fn one_name_does_not_make_two_thousand_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("root")).unwrap();
+    let deep = Tar::new().pax(&[("path", &("a/".repeat(2_040) + "f"))]).file("f", "").end();
+    let error = store.layers.stage(deep.as_slice(), Expected::default()).err().unwrap();
+    assert!(error.to_string().contains("more than 256 parts"), "{error}");
 }

@@ -197,8 +197,13 @@ fn later_members_replace_earlier_ones() {
             .file("d", "new")
             .file("e", "one")
             .hardlink("e", "e")
-            .hardlink("g", "./e"),
+            .hardlink("g", "./e")
+            .pax(&[("mtime", "5")])
+            .dir("t/", 0o755)
+            .pax(&[("mtime", "7")])
+            .dir("t/", 0o755),
     );
+    assert_eq!(fs.join("t").metadata().unwrap().mtime(), 7);
     assert_eq!(fs::read_link(fs.join("a")).unwrap(), Path::new("b"));
     assert!(fs.join("c/in").exists());
     assert_eq!(fs::read_to_string(fs.join("d")).unwrap(), "new");

@@ -4,7 +4,7 @@
 //! around inside the layer at most; every last component is made anew (`O_EXCL`, `mknodat`,
 //! `symlinkat`), so nothing is written through one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,10 +17,11 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::LayerError;
+use super::budget::Budget;
 use super::path::{MemberPath, show};
 use super::whiteout::{self, Name};
 use crate::error::Result;
-use crate::tarball::{Member, MemberKind, TarError};
+use crate::tarball::{Limits, Member, MemberKind, TarError};
 use crate::tree::{Meta, remove_at, wanted};
 
 /// A layer being written.
@@ -29,6 +30,7 @@ pub(super) struct Extract {
     pub(super) pending: Pending,
     /// The directory of the last member: most members are in the same one as the one before.
     parent: Option<(MemberPath, OwnedFd)>,
+    budget: Budget,
     buffer: Vec<u8>,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Pending {
     /// Second names of files that are not in this layer: name and target.
     pub(super) links: Vec<(MemberPath, MemberPath)>,
     /// Times of directories, which writing in them changes.
-    pub(super) times: Vec<(MemberPath, Timespec)>,
+    pub(super) times: BTreeMap<MemberPath, Timespec>,
     /// Whether everything below is hidden.
     pub(super) opaque_root: bool,
 }
@@ -52,14 +54,16 @@ const INSIDE: ResolveFlags =
 
 impl Extract {
     /// Writes into the empty directory `root`.
-    pub(super) fn new(root: OwnedFd) -> Self {
+    pub(super) fn new(root: OwnedFd, limits: Limits) -> Self {
         let mut pending = Pending::default();
         pending.implied.insert(MemberPath::default());
-        Self { root, pending, parent: None, buffer: vec![0; 128 << 10] }
+        let budget = Budget::new(limits);
+        Self { root, pending, parent: None, budget, buffer: vec![0; 128 << 10] }
     }
 
     /// Writes one member, whose contents are what `data` reads.
     pub(super) fn member(&mut self, member: &Member, data: &mut impl Read) -> Result<()> {
+        self.budget.make()?;
         let path = MemberPath::new(&member.path)?;
         let Some((parent, name)) = path.split() else {
             return self.root_member(member);
@@ -102,7 +106,7 @@ impl Extract {
         let root = self.root.as_fd();
         dress(root, member).map_err(|e| refused(member, "set attributes", e))?;
         self.pending.implied.remove(&path);
-        self.pending.times.push((path, time_of(member)));
+        self.pending.times.insert(path, time_of(member));
         Ok(())
     }
 
@@ -113,27 +117,35 @@ impl Extract {
         {
             return Ok(dir);
         }
-        let open = |path: &MemberPath| {
-            openat2(&self.root, path.to_c_string().as_c_str(), DIRECTORY, Mode::empty(), INSIDE)
-        };
-        match open(path) {
-            Ok(dir) => return Ok(dir),
-            Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(e) => return Err(lost(path, e).into()),
+        match open(self.root.as_fd(), path) {
+            Ok(dir) => Ok(dir),
+            Err(Errno::NOENT | Errno::NOTDIR) => self.make_directory(path),
+            Err(e) => Err(lost(path, e).into()),
         }
-        let mut here = MemberPath::default();
-        let mut dir = open(&here).map_err(|e| lost(path, e))?;
-        for name in path.components() {
-            here = here.join(name);
-            dir = match open(&here) {
-                Ok(dir) => dir,
-                Err(Errno::NOENT | Errno::NOTDIR) => {
-                    imply(dir.as_fd(), name).map_err(|e| lost(&here, e))?;
-                    self.pending.implied.insert(here.clone());
-                    open(&here).map_err(|e| lost(&here, e))?
-                }
-                Err(e) => return Err(lost(&here, e).into()),
-            };
+    }
+
+    /// Makes the directory `path`, which is not there, and those it is in.
+    fn make_directory(&mut self, path: &MemberPath) -> Result<OwnedFd> {
+        let ancestry: Vec<_> = path.ancestry().collect();
+        let root = MemberPath::default();
+        let mut dir = open(self.root.as_fd(), &root).map_err(|e| lost(&root, e))?;
+        // Where one is, so are those it is in: halving finds the first that is missing with few
+        // walks through a deep tree, where going down or up would take one for each.
+        let (mut there, mut missing) = (0, ancestry.len());
+        while there + 1 < missing {
+            let middle = usize::midpoint(there, missing);
+            let here = &ancestry[middle - 1];
+            match open(self.root.as_fd(), here) {
+                Ok(found) => (dir, there) = (found, middle),
+                Err(Errno::NOENT | Errno::NOTDIR) => missing = middle,
+                Err(e) => return Err(lost(here, e).into()),
+            }
+        }
+        for (here, name) in ancestry.into_iter().zip(path.components()).skip(there) {
+            self.budget.make()?;
+            self.budget.remember(&here)?;
+            dir = imply(dir.as_fd(), name).map_err(|e| lost(&here, e))?;
+            self.pending.implied.insert(here);
         }
         Ok(dir)
     }
@@ -217,7 +229,8 @@ impl Extract {
         })();
         made.map_err(|e| refused(member, "make the directory", e))?;
         self.pending.implied.remove(place.path);
-        self.pending.times.push((place.path.clone(), time_of(member)));
+        self.budget.remember(place.path)?;
+        self.pending.times.insert(place.path.clone(), time_of(member));
         Ok(())
     }
 
@@ -226,21 +239,21 @@ impl Extract {
             let why = "a link to the root cannot be";
             return Err(LayerError::Path { path: show(&member.path), why }.into());
         };
-        let path = parent.to_c_string();
-        let linked = openat2(&self.root, path.as_c_str(), DIRECTORY, Mode::empty(), INSIDE)
-            .and_then(|from| {
-                let old = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                if let Ok(new) = statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW) {
-                    if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
-                        return Ok(());
-                    }
-                    clear(place).map_err(|_gone_or_mount| Errno::BUSY)?;
+        let linked = open(self.root.as_fd(), &parent).and_then(|from| {
+            let old = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if let Ok(new) = statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW) {
+                if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
+                    return Ok(());
                 }
-                linkat(&from, name, place.dir, place.name, AtFlags::empty())
-            });
+                clear(place).map_err(|_gone_or_mount| Errno::BUSY)?;
+            }
+            linkat(&from, name, place.dir, place.name, AtFlags::empty())
+        });
         match linked {
             Ok(()) => Ok(()),
             Err(Errno::NOENT) => {
+                self.budget.remember(place.path)?;
+                self.budget.remember(&target)?;
                 self.pending.links.push((place.path.clone(), target));
                 Ok(())
             }
@@ -282,8 +295,9 @@ fn replace_by_directory(place: &Place<'_>) -> io::Result<bool> {
     Ok(whiteout::is_whiteout(&stat))
 }
 
-/// Makes a directory nobody described. A whiteout in its place means that it begins empty.
-fn imply(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+/// Makes and opens a directory nobody described. A whiteout in its place means that it begins
+/// empty.
+fn imply(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     let mut hidden = false;
     match mkdirat(dir, name, Mode::RWXU) {
         Ok(()) => {}
@@ -302,7 +316,8 @@ fn imply(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
     if hidden {
         whiteout::make_opaque(made.as_fd())?;
     }
-    rustix::fs::fchmod(made, Mode::from_raw_mode(0o755))
+    rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755))?;
+    Ok(made)
 }
 
 /// Owner, mode and attributes, in the order in which the kernel keeps them.
@@ -335,8 +350,63 @@ fn lost(path: &MemberPath, e: Errno) -> LayerError {
     LayerError::Member { path: path.show(), doing: "open the directory", source: e.into() }
 }
 
+/// Opens the directory `path` under `root`. Symlinks lead around under it.
+fn open(root: BorrowedFd<'_>, path: &MemberPath) -> rustix::io::Result<OwnedFd> {
+    openat2(root, path.as_c_str(), DIRECTORY, Mode::empty(), INSIDE)
+}
+
 /// Opens what is in a layer under `root` at `path`, if it is a directory there.
 pub(super) fn existing(root: BorrowedFd<'_>, path: &MemberPath) -> Option<OwnedFd> {
-    let flags = DIRECTORY | OFlags::NOFOLLOW;
-    openat2(root, path.to_c_string().as_c_str(), flags, Mode::empty(), INSIDE).ok()
+    openat2(root, path.as_c_str(), DIRECTORY | OFlags::NOFOLLOW, Mode::empty(), INSIDE).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of `members` go into a layer with these limits, and how many directories it has
+    /// then.
+    fn accepted(limits: Limits, members: impl Iterator<Item = (MemberKind, String)>) -> (u64, u64) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = std::fs::File::open(dir.path()).unwrap();
+        let mut extract = Extract::new(root.into(), limits);
+        let mut count = 0;
+        for (kind, path) in members {
+            let (path, size, xattrs) = (path.into_bytes(), 0, Vec::new());
+            let (uid, gid, mode, mtime, sparse, offset) = (0, 0, 0o755, (0, 0), None, 0);
+            let member = Member { path, kind, mode, uid, gid, mtime, size, xattrs, sparse, offset };
+            match extract.member(&member, &mut io::empty()) {
+                Ok(()) => count += 1,
+                Err(e) => {
+                    assert_eq!(e.kind(), crate::Kind::Invalid, "{e}");
+                    assert!(e.to_string().contains("more than"), "{e}");
+                    break;
+                }
+            }
+        }
+        (count, crate::tree::usage(dir.path()).unwrap().entries)
+    }
+
+    #[test]
+    fn directories_nobody_described_count_as_members() {
+        let limits = Limits { members: 1_000, ..Limits::default() };
+        let deep = |n: u32| (MemberKind::File, format!("{n}/{}f", "a/".repeat(200)));
+        let (members, entries) = accepted(limits, (0..100).map(deep));
+        assert_eq!((members, entries), (4, 999));
+    }
+
+    #[test]
+    fn names_to_remember_are_bounded() {
+        let limits = Limits { names_bytes: 10_000, ..Limits::default() };
+        let long = "n".repeat(200);
+        for (kind, at_most) in
+            [(MemberKind::Directory, 40), (MemberKind::Hardlink(b"below/or/nowhere".to_vec()), 30)]
+        {
+            let members = (0..100).map(|n| (kind.clone(), format!("{long}{n}")));
+            let (members, _) = accepted(limits, members);
+            assert!((20..at_most).contains(&members), "{kind:?}: {members}");
+        }
+        let one = (MemberKind::File, format!("{long}/").repeat(15) + "f");
+        assert_eq!(accepted(limits, std::iter::once(one)).0, 0);
+    }
 }

@@ -1,6 +1,6 @@
 //! What is visible in the layers below, as overlayfs would show it.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -34,8 +34,9 @@ impl Lower {
         for dir in &self.0 {
             merged.push(dir.try_clone()?);
         }
-        for (index, name) in path.components().iter().enumerate() {
-            let last = index + 1 == path.components().len();
+        let mut names = path.components().peekable();
+        while let Some(name) = names.next() {
+            let last = names.peek().is_none();
             match step(&merged, name)? {
                 Step::Directories(next) => merged = next,
                 Step::Other(dir) if last => return Ok(Some(Found::Other(dir))),
@@ -67,7 +68,7 @@ enum Step {
 }
 
 /// What `name` is in directories that are merged, top first.
-fn step(merged: &[OwnedFd], name: &CStr) -> io::Result<Step> {
+fn step(merged: &[OwnedFd], name: &[u8]) -> io::Result<Step> {
     let mut next = Vec::new();
     for dir in merged {
         let stat = match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {

@@ -59,8 +59,9 @@ pub(super) fn stage(staging: &Path, blob: impl Read, expected: Expected) -> Resu
     make_dir(&aside.path, 0o700)?;
     let files = aside.path.join("fs");
     make_dir(&files, 0o755)?;
-    let mut extract = Extract::new(open_dir(&files)?);
-    let mut members = Reader::new(Decompressor::new(blob)?, Limits::default());
+    let limits = Limits::default();
+    let mut extract = Extract::new(open_dir(&files)?, limits);
+    let mut members = Reader::new(Decompressor::new(blob)?, limits);
     let mut size = 0_u64;
     while let Some(member) = members.next_member()? {
         extract.member(&member, &mut members)?;
@@ -101,7 +102,7 @@ impl Staged {
             }
         }
         let root = self.extract.root.as_fd();
-        for (path, time) in self.extract.pending.times.iter().rev() {
+        for (path, time) in &self.extract.pending.times {
             // Not there any more if a later member replaced it.
             let Some(dir) = existing(root, path) else { continue };
             let times = rustix::fs::Timestamps { last_access: *time, last_modification: *time };
@@ -151,7 +152,7 @@ impl Staged {
             let at = || self.aside.path.join(path.show());
             copy_dir(like.as_fd(), dir.as_fd(), Owners::Same).at("copy attributes to", at())?;
             let time = Meta::of(&fstat(&like).at("look at", at())?).mtime;
-            self.extract.pending.times.push((path, time));
+            self.extract.pending.times.insert(path, time);
         }
         Ok(())
     }

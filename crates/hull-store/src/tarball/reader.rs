@@ -21,6 +21,9 @@ pub struct Limits {
     pub path_bytes: u64,
     /// Bytes of the extension records of one member.
     pub extension_bytes: u64,
+    /// Bytes of all names that must be remembered until the end, as those of directories, whose
+    /// times come last.
+    pub names_bytes: u64,
 }
 
 impl Default for Limits {
@@ -32,6 +35,7 @@ impl Default for Limits {
             // PATH_MAX with its NUL.
             path_bytes: 4_095,
             extension_bytes: 1 << 20,
+            names_bytes: 128 << 20,
         }
     }
 }
