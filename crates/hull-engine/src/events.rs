@@ -78,6 +78,11 @@ impl Events {
         (past, Watcher { events: Arc::clone(self), next: ring.end(), changed })
     }
 
+    /// How many watchers there are.
+    pub fn watcher_count(&self) -> usize {
+        self.next.receiver_count()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }

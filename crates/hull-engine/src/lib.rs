@@ -34,6 +34,7 @@ pub use engine::{Engine, Guests};
 pub use error::{Error, Kind, Result};
 pub use events::{Events, Watcher};
 pub use guest::{AttachRequest, ExecView, Guest, Progress, Size, View, WaitFor, Waited};
+pub use hull_container::host::HostFacts;
 pub use hull_model::record;
 pub use hull_registry::{Config as RegistryConfig, Credentials};
 pub use hull_store::image::{About, Force, HistoryRow, Image, Loaded, Named, Removed};

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
 use hull_model::image::{Digest, ImageConfig, Platform};
 use hull_model::manifest::Descriptor;
 use hull_model::reference::Reference;
@@ -136,7 +137,10 @@ impl Transfer {
         lease: &mut Lease,
     ) -> Result<()> {
         let wanted = resolved.manifest.layers.iter().zip(&config.rootfs.diff_ids).zip(chain);
-        let fetches = wanted.map(|((blob, diff_id), chain)| self.layer(blob, *diff_id, *chain));
+        // Boxed and collected: rustc cannot see that the futures of a lazy closure are `Send`.
+        let fetches: Vec<BoxFuture<'_, _>> = wanted
+            .map(|((blob, diff_id), chain)| self.layer(blob, *diff_id, *chain).boxed())
+            .collect();
         let mut fetched = stream::iter(fetches).buffered(LAYERS_AT_A_TIME);
         let mut parent: Option<ChainId> = None;
         let mut held = self.store.layers.lease();

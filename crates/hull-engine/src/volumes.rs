@@ -49,6 +49,16 @@ impl Volumes {
         Ok(volume)
     }
 
+    /// Makes a volume with a name of its own, as `docker volume create` without a name.
+    pub fn create_unnamed(&self, labels: BTreeMap<String, String>) -> Result<Volume> {
+        let name = Name::new(&crate::random::hex_id()?);
+        let name =
+            name.unwrap_or_else(|bad| unreachable!("64 hexadecimal digits are a name: {bad}"));
+        let (volume, _made) = make(&self.engine.inner.store, &name, labels, true)?;
+        self.publish("create", &name);
+        Ok(volume)
+    }
+
     /// The volume of this name.
     pub fn find(&self, name: &str) -> Result<Volume> {
         let missing = || Error::new(Kind::Missing, format!("get {name}: no such volume"));

@@ -1,0 +1,68 @@
+//! The daemon's settings in the engine's terms.
+
+use hull_engine::{Bridge, Config, RegistryConfig};
+use hull_model::limits::Rlimit;
+
+use crate::config::{Settings, UsersDefault};
+
+/// Where guests' cgroups are by default, as `/docker` with Docker.
+const CGROUP_PARENT: &str = "hull";
+/// The registry that mirrors are of (Docker's `registry-mirrors`).
+const MIRRORED: &str = "docker.io";
+
+/// The configuration of an engine.
+///
+/// `descriptors` is for guests that do not limit their open files; a configured default goes first.
+pub(crate) fn config(settings: &Settings, descriptors: Option<Rlimit>) -> Config {
+    let mut rlimits = settings.ulimits.clone();
+    if let Some(limit) = descriptors
+        && rlimits.iter().all(|known| known.resource != limit.resource)
+    {
+        rlimits.push(limit);
+    }
+    Config {
+        data_root: settings.data_root.clone(),
+        exec_root: settings.exec_root.clone(),
+        id_pool: settings.id_pool,
+        host_users: settings.users == UsersDefault::Host,
+        bridge: Bridge {
+            disabled: settings.bridge_disabled,
+            address: settings.bridge_address,
+            mtu: settings.mtu,
+        },
+        cgroup_parent: settings.cgroup_parent.clone().unwrap_or_else(|| CGROUP_PARENT.to_owned()),
+        log: settings.log,
+        init: settings.init,
+        dns: settings.dns.clone(),
+        rlimits,
+        labels: settings.labels.clone(),
+        shutdown_timeout: settings.shutdown_timeout,
+        registries: registries(settings),
+    }
+}
+
+fn registries(settings: &Settings) -> RegistryConfig {
+    let mut config = RegistryConfig::default();
+    config.proxies.http = variable("HTTP_PROXY");
+    config.proxies.https = variable("HTTPS_PROXY");
+    config.proxies.none = variable("NO_PROXY");
+    for name in &settings.insecure_registries {
+        match name.parse() {
+            Ok(network) => config.insecure_networks.push(network),
+            Err(_is_a_name) => {
+                config.registries.entry(name.clone()).or_default().insecure = true;
+            }
+        }
+    }
+    if !settings.mirrors.is_empty() {
+        let registry = config.registries.entry(MIRRORED.to_owned()).or_default();
+        registry.mirrors.clone_from(&settings.mirrors);
+    }
+    config
+}
+
+/// A variable of the environment, in lower case first as curl has it; empty if there is none.
+fn variable(name: &str) -> String {
+    let either = std::env::var(name.to_lowercase()).or_else(|_unset| std::env::var(name));
+    either.unwrap_or_default()
+}

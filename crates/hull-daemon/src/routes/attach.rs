@@ -1,0 +1,70 @@
+//! `POST /containers/{id}/attach`, and what it shares with starting an exec.
+
+use http::HeaderMap;
+use hull_api::stream::{DetachKeys, RAW, content_type};
+use hull_api::version::ApiVersion;
+use hull_engine::{AttachRequest, Guest, Streams};
+use tokio::io::AsyncReadExt as _;
+
+use super::{Answer, App, Call};
+use crate::http::answer::{Failure, Outcome};
+use crate::http::body::ByteStream;
+use crate::http::bridge::Reader;
+use crate::http::raw::{Opening, Raw, Stream};
+
+/// Connects the client with the guest's streams.
+pub(super) async fn answer(app: &App, guest: &Guest, call: Call) -> Answer {
+    let Call { version, query, headers, .. } = &call;
+    let request = AttachRequest {
+        stdin: query.flag("stdin"),
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+    };
+    let (version, logs, live) = (*version, query.flag("logs"), query.flag("stream"));
+    let keys = keys(query.text("detachKeys"))?;
+    let headers = headers.clone();
+    // Whatever a client sends as a body is not the guest's input.
+    app.body(call).await?;
+    let tty = guest.record().spec.streams.tty;
+    let past = if logs { Some(super::logs::past(guest, request, tty).await?) } else { None };
+    let streams = if live { Some(guest.attach(request).await?) } else { None };
+    let detach = (tty && request.stdin).then_some(keys);
+    Ok(raw(Takeover { version, headers: &headers, tty, detach, past }, streams))
+}
+
+/// The keys that detach a client; empty text means Docker's.
+pub(super) fn keys(text: &str) -> Result<DetachKeys, Failure> {
+    Ok(DetachKeys::parse(text)?)
+}
+
+/// How a connection is taken over.
+pub(super) struct Takeover<'a> {
+    pub(super) version: ApiVersion,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) tty: bool,
+    pub(super) detach: Option<DetachKeys>,
+    /// Goes out before the streams.
+    pub(super) past: Option<ByteStream>,
+}
+
+/// The connection as `streams`; without them it ends after what is past.
+pub(super) fn raw(takeover: Takeover<'_>, streams: Option<Streams>) -> Outcome {
+    let Takeover { version, headers, tty, detach, past } = takeover;
+    let opening = Opening::of(headers);
+    // Docker names the framed format only to clients that ask for an upgrade.
+    let content_type = match opening {
+        Opening::Upgrade => content_type(tty, version),
+        Opening::Plain => RAW,
+    };
+    let head = opening.head(content_type, &super::raw_headers());
+    let past = past.unwrap_or_else(|| Box::pin(futures_util::stream::empty()));
+    let past = Reader::new(past);
+    let stream: Box<dyn Stream> = match streams {
+        Some(streams) => {
+            let (read, write) = tokio::io::split(streams);
+            Box::new(tokio::io::join(past.chain(read), write))
+        }
+        None => Box::new(tokio::io::join(past, tokio::io::sink())),
+    };
+    Outcome::Raw(Box::new(Raw { head, stream, detach }))
+}
