@@ -1,21 +1,14 @@
 //! `hull daemon`: where the CLI ends and the daemon begins.
 
-use crate::failure::Failure;
+use std::process::ExitCode;
 
-/// Flags of the daemon.
-#[derive(Debug, clap::Args)]
-#[group(skip)]
-pub(crate) struct Args {
-    /// Leave the terminal and the session: how the CLI starts its own daemon
-    #[arg(long, hide = true)]
-    detached: bool,
-}
+pub(crate) use hull_daemon::Flags as Args;
 
-/// Runs the daemon until it is told to end.
+use crate::failure::{self, Failure};
+
+/// Runs the daemon until it is told to end. It leaves the session itself when `--detached` says so.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    if args.detached {
-        // Ours is a fresh child, so it leads no group and may start a session.
-        rustix::process::setsid()?;
-    }
-    Err(Failure::new("this build has no daemon"))
+    // It has told on standard error what went wrong.
+    let ended = hull_daemon::main(args);
+    if ended == ExitCode::SUCCESS { Ok(()) } else { Err(Failure::Status(failure::GENERAL)) }
 }
