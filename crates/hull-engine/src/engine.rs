@@ -1,6 +1,7 @@
 //! The engine: opened, asked for guests, closed.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +37,8 @@ pub(crate) struct Inner {
     pub(crate) config: Config,
     pub(crate) paths: Paths,
     pub(crate) host: HostFacts,
-    pub(crate) shim: PathBuf,
+    /// On a mount that cannot be written, whatever a guest gets hold of.
+    pub(crate) shim: OwnedFd,
     pub(crate) init: PathBuf,
     pub(crate) store: Arc<Store>,
     pub(crate) records: GuestRecords,
@@ -288,7 +290,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) paths: Paths,
     pub(crate) host: HostFacts,
-    pub(crate) shim: PathBuf,
+    pub(crate) shim: OwnedFd,
     pub(crate) init: PathBuf,
     pub(crate) store: Arc<Store>,
     pub(crate) networks: Networks,

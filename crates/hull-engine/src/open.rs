@@ -103,7 +103,10 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
         let doing = format!("put {} into {}", program.name, bin.display());
         program.install(&bin).map_err(Error::internal(doing))
     };
-    let (shim, init) = (install(hull_programs::SHIM)?, install(hull_programs::INIT)?);
+    let shim = install(hull_programs::SHIM)?;
+    let shim = hull_sys::mount::read_only_program(&shim)
+        .map_err(Error::internal(format!("make {} read-only", shim.display())))?;
+    let init = install(hull_programs::INIT)?;
     let taken = records.iter().filter_map(|record| record.id_range);
     let id_ranges = IdRanges::new(config.id_pool, taken);
     let in_use: Vec<_> = records.iter().filter_map(|record| record.endpoint.clone()).collect();

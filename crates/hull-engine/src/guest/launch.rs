@@ -1,7 +1,7 @@
 //! Starting a guest: recorded, planned, launched, connected, started.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +162,8 @@ impl Task {
                 .make_run_dir(&record.id)
                 .map_err(Error::internal("make the guest's run directory"))?;
             plan.write(&dir).map_err(Error::internal("write the launch plan"))?;
-            program::start(&engine.shim, &dir).map_err(Error::internal("start the guest's shim"))
+            program::start(engine.shim.as_fd(), &dir)
+                .map_err(Error::internal("start the guest's shim"))
         });
         started.await.map_err(Error::internal("start the guest's shim"))?
     }

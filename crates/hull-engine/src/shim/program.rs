@@ -1,6 +1,7 @@
 //! Starting a shim, and ending one that is not wanted any more.
 
 use std::io::{self, Read};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -35,16 +36,18 @@ pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
 ///
 /// Nothing of the daemon is inherited: no environment, no descriptor (all are close-on-exec), and
 /// std starts it by `posix_spawn(3)`, which does not copy the daemon's memory.
-pub(crate) fn start(program: &Path, run_dir: &Path) -> Result<Child, ProgramError> {
+pub(crate) fn start(program: BorrowedFd<'_>, run_dir: &Path) -> Result<Child, ProgramError> {
+    // By descriptor: its mount has no path.
+    let program = PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
     let failed = |doing| {
-        let path = program.to_owned();
+        let path = program.clone();
         move |source| ProgramError::File { doing, path, source }
     };
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place where the engine starts a program; done as the lint's reason asks"
     )]
-    let mut child = std::process::Command::new(program)
+    let mut child = std::process::Command::new(&program)
         .arg(run_dir)
         .env_clear()
         .stdin(Stdio::null())
@@ -99,15 +102,14 @@ pub(crate) fn kill(pid: rustix::process::Pid) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_program_that_gives_up_tells_its_reason() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("shim");
-        std::fs::write(&path, "#!/bin/sh\necho no luck >&2\n").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let error = start(&path, root.path()).unwrap_err();
-        assert_eq!(error.to_string(), "the guest's shim did not start: no luck");
+        // An option instead of a directory: cat complains, and ends.
+        let cat = std::fs::File::open("/bin/cat").unwrap();
+        let error = start(cat.as_fd(), Path::new("--no-luck")).unwrap_err().to_string();
+        assert!(error.starts_with("the guest's shim did not start: "), "{error}");
+        assert!(error.contains("no-luck"), "{error}");
     }
 }
