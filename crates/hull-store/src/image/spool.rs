@@ -23,8 +23,20 @@ enum Item {
     Link(String),
 }
 
+impl Item {
+    /// Bytes of the other name in it.
+    fn name_length(&self) -> usize {
+        match self {
+            Self::Blob(_) => 0,
+            Self::Link(target) => target.len(),
+        }
+    }
+}
+
 /// Most files of an image archive. Layers are single files here.
 const MEMBERS_MAX: u64 = 65_536;
+/// Most bytes of all their names and link targets, which are kept in memory.
+const NAMES_MAX: u64 = 16 << 20;
 /// Most links from one to the next; old `docker save` has one.
 const LINKS_MAX: usize = 8;
 
@@ -34,6 +46,7 @@ impl Spool {
         let limits = Limits { members: MEMBERS_MAX, ..Limits::default() };
         let mut members = Reader::new(Decompressor::new(source)?, limits);
         let mut spool = Self { files: HashMap::new() };
+        let mut names = 0_u64;
         while let Some(member) = members.next_member()? {
             let name = clean("", &member.path);
             let item = match &member.kind {
@@ -54,6 +67,10 @@ impl Spool {
                     return Err(ImageError::Malformed { what: name, why }.into());
                 }
             };
+            names += (name.len() + item.name_length()) as u64;
+            if names > NAMES_MAX {
+                return Err(TarError::Limit { what: "bytes of names", max: NAMES_MAX }.into());
+            }
             spool.files.insert(name, item);
         }
         if !members.ended_with_mark() {
