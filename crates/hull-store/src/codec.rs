@@ -46,6 +46,10 @@ impl Codec {
 const FREE: u64 = 1 << 30;
 const RATIO_MAX: u64 = 1_200;
 
+/// Most bytes after the mark at an archive's end. They are part of its digest and of nothing else;
+/// GNU tar fills its last record, which has 10 KiB unless one asks for more.
+const TAIL_MAX: u64 = 32 << 20;
+
 /// The largest window a zstd frame may ask memory for: 128 MiB, as the zstd program allows.
 const WINDOW_LOG_MAX: u32 = 27;
 
@@ -88,10 +92,15 @@ impl<'a> Decompressor<'a> {
         Ok(Self { outer, inner: Hashing { source: plain, hash, bytes: 0 } })
     }
 
-    /// Reads what is left and says what went through.
+    /// Reads what is left after an archive's end and says what went through.
     pub(crate) fn finish(mut self) -> Result<Passed, TarError> {
+        let end = self.inner.bytes;
         let mut rest = vec![0; 64 << 10];
-        while self.read(&mut rest).map_err(TarError::Read)? > 0 {}
+        while self.read(&mut rest).map_err(TarError::Read)? > 0 {
+            if self.inner.bytes - end > TAIL_MAX {
+                return Err(TarError::Limit { what: "bytes after its end", max: TAIL_MAX });
+            }
+        }
         let Self { outer, inner, .. } = self;
         let plain = inner.hash.map(digest_of);
         let blob = digest_of(outer.hash.take());

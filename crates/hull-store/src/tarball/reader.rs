@@ -90,6 +90,7 @@ impl<R: Read> Reader<R> {
             let size = header.entry_size().map_err(|_bad| field(offset, "size"))?;
             if kind == EntryType::XGlobalHeader {
                 // Docker ignores them too; Git writes its commit there.
+                self.allow(size)?;
                 self.begin(size);
                 self.skip()?;
                 continue;
@@ -264,11 +265,14 @@ impl<R: Read> Reader<R> {
         if size > self.limits.file_bytes {
             return Err(TarError::Limit { what: "bytes in a file", max: self.limits.file_bytes });
         }
+        self.allow(data)
+    }
+
+    /// Counts data, whether anybody will want it or not.
+    fn allow(&mut self, data: u64) -> Result<(), TarError> {
         self.bytes = self.bytes.saturating_add(data);
-        if self.bytes > self.limits.bytes {
-            return Err(TarError::Limit { what: "bytes", max: self.limits.bytes });
-        }
-        Ok(())
+        let max = self.limits.bytes;
+        if self.bytes > max { Err(TarError::Limit { what: "bytes", max }) } else { Ok(()) }
     }
 
     fn begin(&mut self, data: u64) {
