@@ -84,6 +84,8 @@ pub struct HostConfig {
     pub kernel_memory: i64,
     #[serde(rename = "KernelMemoryTCP", skip_serializing_if = "is_default")]
     pub kernel_memory_tcp: i64,
+    #[serde(skip_serializing_if = "is_default")]
+    pub disk_quota: i64,
     pub nano_cpus: i64,
     pub cpu_shares: i64,
     pub cpu_period: i64,

@@ -283,12 +283,11 @@ fn ports(record: &GuestRecord) -> Vec<PortSummary> {
     if !is_running(record) {
         return Vec::new();
     }
-    let ranges = record.spec.exposed_ports.iter().filter_map(|port| port_range(port));
-    ranges
-        .flat_map(|(first, last, protocol)| {
-            (first..=last)
-                .map(move |port| PortSummary { private_port: port, r#type: protocol.clone() })
-        })
+    // An image may declare ranges; listing each port of many of them would take all memory.
+    let ports = record.spec.exposed_ports.iter().filter_map(|port| port_range(port));
+    ports
+        .filter(|(first, last, _)| first == last)
+        .map(|(private_port, _, r#type)| PortSummary { private_port, r#type })
         .collect()
 }
 
@@ -325,5 +324,144 @@ pub(crate) fn human(time: Duration) -> String {
         () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
         () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
         () => format!("{} years", seconds / 3_600 / 24 / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hull_model::exit::Exit;
+    use hull_model::guest::GuestSpec;
+    use hull_model::id::GuestId;
+    use hull_model::name::Name;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+
+    /// Named `name`, created `age` seconds ago.
+    fn record(name: &str, age: u64, state: State) -> GuestRecord {
+        let at = |seconds| Timestamp::from_nanos(NOW.as_nanos() - seconds * 1_000_000_000);
+        let exit = match state {
+            State::Exited(exit) => Some(exit),
+            State::Created | State::Starting | State::Running | State::Paused | State::Removing => {
+                None
+            }
+        };
+        let mut spec = GuestSpec { image: "debian".to_owned(), ..GuestSpec::default() };
+        spec.labels.insert("name".to_owned(), name.to_owned());
+        spec.exposed_ports = vec!["80/tcp".to_owned(), "1-65535/udp".to_owned()];
+        GuestRecord {
+            id: GuestId::from_random([u8::try_from(age % 256).unwrap(); 32]),
+            name: Name::new(name).unwrap(),
+            created: at(age),
+            spec,
+            image: Digest::from_sha256([1; 32]),
+            state,
+            pid: None,
+            started: Some(at(age)),
+            exit,
+            error: String::new(),
+            stopped_by_user: false,
+            restarts: 0,
+            restarting: false,
+            id_range: None,
+            host_user: None,
+            endpoint: None,
+            mounts: Vec::new(),
+        }
+    }
+
+    fn exited(code: u8) -> State {
+        State::Exited(Exit { code, oom_killed: false, at: NOW })
+    }
+
+    /// The names listed for these parameters.
+    fn listed(text: &str, filters: &str) -> String {
+        let records = vec![
+            record("old", 300, exited(3)),
+            record("web-1", 20, State::Running),
+            record("web-2", 10, State::Paused),
+            record("new", 5, State::Created),
+        ];
+        let filters = form_urlencoded::byte_serialize(filters.as_bytes()).collect::<String>();
+        let query = Query::parse(Some(&format!("{text}&filters={filters}")));
+        let selected = ListQuery::parse(&query).and_then(|query| {
+            query.select(records, &BTreeSet::from([Digest::from_sha256([1; 32])]))
+        });
+        match selected {
+            Ok(records) => {
+                records.iter().map(|record| record.name.as_str()).collect::<Vec<_>>().join(" ")
+            }
+            Err(refusal) => format!("{} {}", refusal.status(), refusal.message),
+        }
+    }
+
+    #[test]
+    fn lists_are_newest_first_and_of_running_ones_unless_told_otherwise() {
+        assert_eq!(listed("", ""), "web-2 web-1");
+        assert_eq!(listed("all=1", ""), "new web-2 web-1 old");
+        assert_eq!(listed("limit=1", ""), "new");
+        assert_eq!(listed("limit=-1", ""), "web-2 web-1");
+        assert!(listed("limit=x", "").starts_with("400 "));
+    }
+
+    #[test]
+    fn filters_select_as_in_docker() {
+        for (filters, names) in [
+            (r#"{"status":["exited"]}"#, "old"),
+            (r#"{"status":["created","paused"]}"#, "new web-2"),
+            (r#"{"name":["^/web"]}"#, "web-2 web-1"),
+            (r#"{"name":["^web-1$"]}"#, "web-1"),
+            (r#"{"id":["^a0|^a5|^b4"]}"#, "web-1"),
+            (r#"{"label":["name=web-2"]}"#, "web-2"),
+            (r#"{"label":["name","x"]}"#, ""),
+            (r#"{"health":["none"]}"#, "web-2 web-1"),
+            (r#"{"health":["healthy"]}"#, ""),
+            (r#"{"network":["bridge"]}"#, "web-2 web-1"),
+            (r#"{"network":["other"]}"#, ""),
+            (r#"{"expose":["79-81"]}"#, "web-2 web-1"),
+            (r#"{"expose":["81/tcp"]}"#, ""),
+            (r#"{"publish":["80"]}"#, ""),
+            (r#"{"is-task":["true"]}"#, ""),
+            (r#"{"ancestor":["debian"]}"#, "web-2 web-1"),
+            (r#"{"before":["web-2"]}"#, "web-1"),
+            (r#"{"since":["/web-1"]}"#, "web-2"),
+        ] {
+            assert_eq!(listed("", filters), names, "{filters}");
+        }
+        assert_eq!(listed("all=1", r#"{"exited":["3"]}"#), "old");
+        assert_eq!(listed("", r#"{"x":["3"]}"#), "400 invalid filter 'x'");
+        assert_eq!(listed("", r#"{"status":["x"]}"#), "400 invalid filter 'status=x'");
+        assert_eq!(listed("", r#"{"exited":["x"]}"#), "400 invalid filter 'exited=x'");
+        assert_eq!(listed("", r#"{"before":["x"]}"#), "404 No such container: x");
+    }
+
+    #[test]
+    fn statuses_are_sentences() {
+        let line = |record: &GuestRecord| status_line(record, NOW);
+        assert_eq!(line(&record("aa", 65, State::Running)), "Up About a minute");
+        assert_eq!(line(&record("aa", 3 * 3_600, State::Paused)), "Up 3 hours (Paused)");
+        assert_eq!(line(&record("aa", 5, exited(7))), "Exited (7) Less than a second ago");
+        assert_eq!(line(&record("aa", 5, State::Created)), "Created");
+        let waits = GuestRecord { restarting: true, ..record("aa", 5, exited(1)) };
+        assert_eq!(line(&waits), "Restarting (1) Less than a second ago");
+        let long = [
+            (119, "About a minute"),
+            (120, "2 minutes"),
+            (5_399, "About an hour"),
+            (47 * 3_600, "47 hours"),
+            (48 * 3_600, "2 days"),
+            (15 * 86_400, "2 weeks"),
+            (90 * 86_400, "3 months"),
+            (800 * 86_400, "2 years"),
+        ];
+        for (seconds, words) in long {
+            assert_eq!(human(Duration::from_secs(seconds)), words, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_range_of_ports_is_not_listed_port_by_port() {
+        assert_eq!(ports(&record("aa", 5, State::Running)).len(), 1);
     }
 }

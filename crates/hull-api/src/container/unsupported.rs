@@ -21,6 +21,7 @@ pub(super) fn check(host: &HostConfig) -> Result<()> {
     absent("DeviceRequests", &host.device_requests.clone().unwrap_or_default())?;
     absent("KernelMemory", &host.kernel_memory.max(0))?;
     absent("KernelMemoryTCP", &host.kernel_memory_tcp.max(0))?;
+    absent("DiskQuota", &host.disk_quota)?;
     absent("CpuRealtimePeriod", &host.cpu_realtime_period)?;
     absent("CpuRealtimeRuntime", &host.cpu_realtime_runtime)?;
     absent("BlkioWeight", &host.blkio_weight)?;

@@ -88,9 +88,6 @@ pub fn write(usage: &DiskUsage, query: DiskQuery, version: ApiVersion) -> Map<St
         put("Containers", items(usage.containers.as_ref()));
         put("Volumes", items(usage.volumes.as_ref()));
         put("BuildCache", if query.build_cache { json!([]) } else { Value::Null });
-        if !version.is_at_least(42) {
-            put("BuilderSize", json!(0));
-        }
         return fields;
     }
     if let Some(part) = &usage.images {
