@@ -141,7 +141,7 @@ impl Engine {
                     Ok(()) | Err(_) => {}
                 }
                 if guest.record().spec.auto_remove {
-                    guest.wait(WaitFor::Removed).await.ok();
+                    guest.wait(WaitFor::Removed).await;
                 }
             });
         }

@@ -33,7 +33,7 @@ pub use create::{Create, Created};
 pub use engine::{Engine, Guests};
 pub use error::{Error, Kind, Result};
 pub use events::{Events, Watcher};
-pub use guest::{AttachRequest, ExecView, Guest, Progress, Size, View, WaitFor, Waited};
+pub use guest::{AttachRequest, ExecView, Guest, Progress, Size, View, WaitFor};
 pub use hull_container::host::HostFacts;
 pub use hull_model::record;
 pub use hull_registry::{Config as RegistryConfig, Credentials};

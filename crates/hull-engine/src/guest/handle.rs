@@ -16,7 +16,7 @@ use super::attach::AttachRequest;
 use super::exec::{ExecView, Execs};
 use super::task::{Ends, Message, Reply, StartExec, Task, not_running};
 use super::view::{View, Watch};
-use super::wait::{WaitFor, Waited};
+use super::wait::WaitFor;
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
 use crate::logs::{LogQuery, LogStream};
@@ -95,11 +95,13 @@ impl Guest {
         tokio::pin!(ended);
         self.end_by(signal).await?;
         match timeout {
-            StopTimeout::Never => ended.await.map(drop)?,
+            StopTimeout::Never => {
+                ended.await;
+            }
             StopTimeout::After(patience) => {
                 if tokio::time::timeout(patience, &mut ended).await.is_err() {
                     self.end_by(Signal::KILL).await?;
-                    ended.await?;
+                    ended.await;
                 }
             }
         }
@@ -148,7 +150,7 @@ impl Guest {
         if force && self.view().is_running() {
             let ended = self.wait(WaitFor::NotRunning);
             self.end_by(Signal::KILL).await?;
-            ended.await?;
+            ended.await;
         }
         match self.ask(|reply| Message::Remove { volumes, reply }).await {
             // It removed itself, or somebody else was faster: either way it is gone as asked.
@@ -157,8 +159,9 @@ impl Guest {
         }
     }
 
-    /// Waits from the moment of this call for what `until` says.
-    pub fn wait(&self, until: WaitFor) -> impl Future<Output = Result<Waited>> + Send + 'static {
+    /// Waits from the moment of this call for what `until` says. Gives the exit code, 0 for a guest
+    /// that never ran.
+    pub fn wait(&self, until: WaitFor) -> impl Future<Output = u8> + Send + 'static {
         super::wait::wait(self.0.watch.clone(), until)
     }
 

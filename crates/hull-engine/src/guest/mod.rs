@@ -15,7 +15,7 @@ pub use attach::AttachRequest;
 pub use exec::{ExecView, Progress};
 pub use handle::{Guest, Size};
 pub use view::View;
-pub use wait::{WaitFor, Waited};
+pub use wait::WaitFor;
 
 pub(crate) use handle::no_exec;
 pub(crate) use task::Task;

@@ -1,8 +1,6 @@
 //! Waiting for a guest's end.
 
-use crate::error::Result;
-
-use super::view::{View, Watch};
+use super::view::Watch;
 
 /// What to wait for, as in Docker's `condition`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -16,20 +14,9 @@ pub enum WaitFor {
     Removed,
 }
 
-/// How the waiting ended.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Waited {
-    /// The exit code; 0 for a guest that never ran.
-    pub code: u8,
-    /// Why it could not be started, if that is how it ended.
-    pub error: Option<String>,
-}
-
-/// Waits from the moment of the call, not of the first poll: an end in between is not missed.
-pub(super) fn wait(
-    mut watch: Watch,
-    until: WaitFor,
-) -> impl Future<Output = Result<Waited>> + Send + 'static {
+/// Waits from the moment of the call, not of the first poll: an end in between is not missed. Gives the
+/// exit code; 0 for a guest that never ran.
+pub(super) fn wait(mut watch: Watch, until: WaitFor) -> impl Future<Output = u8> + Send + 'static {
     let exits = watch.now().exits;
     async move {
         let view = watch
@@ -42,14 +29,6 @@ pub(super) fn wait(
                     }
             })
             .await;
-        Ok(outcome(&view))
-    }
-}
-
-fn outcome(view: &View) -> Waited {
-    let error = &view.record.error;
-    Waited {
-        code: view.record.exit.map_or(0, |exit| exit.code),
-        error: (!error.is_empty()).then(|| error.clone()),
+        view.record.exit.map_or(0, |exit| exit.code)
     }
 }
