@@ -88,7 +88,7 @@ impl Flags {
     ) -> Result<(), String> {
         let attached = |stream| self.attach.contains(&stream);
         let unspecified = self.attach.is_empty();
-        request.attach_stdin = attached(Stream::Stdin) || (unspecified && self.interactive);
+        request.attach_stdin = attached(Stream::Stdin) || self.interactive;
         request.attach_stdout = attached(Stream::Stdout) || unspecified;
         request.attach_stderr = attached(Stream::Stderr) || unspecified;
         request.tty = self.tty;
