@@ -204,8 +204,9 @@ impl<R: Read> Reader<R> {
             },
         };
         let mode = header.mode().map_err(|_bad| field(at, "mode"))? & 0o7777;
-        let uid = id(pax.uid, header.uid(), "uid")?;
-        let gid = id(pax.gid, header.gid(), "gid")?;
+        let fields = header.as_old();
+        let uid = id(pax.uid, blank_is_root(&fields.uid, header.uid()), "uid")?;
+        let gid = id(pax.gid, blank_is_root(&fields.gid, header.gid()), "gid")?;
         // A time that cannot be is no reason to refuse an image.
         let mtime = header.mtime().ok().and_then(|time| i64::try_from(time).ok()).unwrap_or(0);
         let mtime = pax.mtime.unwrap_or((mtime, 0));
@@ -354,4 +355,9 @@ fn until_nul(mut record: Vec<u8>) -> Vec<u8> {
     let end = record.iter().position(|byte| *byte == 0).unwrap_or(record.len());
     record.truncate(end);
     record
+}
+
+/// A field that was never written means 0, as to Go's archive/tar: some writers leave owners blank.
+fn blank_is_root(field: &[u8], read: io::Result<u64>) -> io::Result<u64> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { read }
 }
