@@ -2,11 +2,14 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, IFlags, Mode, OFlags, fstat, ioctl_getflags, ioctl_setflags, openat,
+    unlinkat,
+};
 use rustix::io::Errno;
 
 use super::walk::{Visit, WalkError, open_child, walk};
@@ -85,9 +88,20 @@ fn unlink(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<()> {
 
 /// Takes away `immutable` and `append only`, as far as possible: the second attempt to remove
 /// tells whether it helped.
+///
+/// Only files and directories are opened for reading; opening a device does what its driver
+/// pleases.
 fn thaw(dir: BorrowedFd<'_>, name: &CStr) {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = openat(dir, name, flags, Mode::empty()) else { return };
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(named) = openat(dir, name, flags, Mode::empty()) else { return };
+    let kind = fstat(&named).map(|stat| FileType::from_raw_mode(stat.st_mode));
+    if !matches!(kind, Ok(FileType::RegularFile | FileType::Directory)) {
+        return;
+    }
+    // Through the descriptor: the name may mean something else by now.
+    let same = format!("/proc/self/fd/{}", named.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(same, flags, Mode::empty()) else { return };
     if let Ok(marks) = ioctl_getflags(&file) {
         ioctl_setflags(&file, marks - IFlags::IMMUTABLE - IFlags::APPEND).ok();
     }
@@ -150,5 +164,30 @@ mod tests {
         }
         remove(&top).unwrap();
         assert!(!top.exists());
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_removed_unopened() {
+        use rustix::fs::{CWD, inotify};
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir(&top).unwrap();
+        rustix::fs::mknodat(CWD, top.join("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&watch, top.join("pipe"), inotify::WatchFlags::OPEN).unwrap();
+        let file = fs::File::open(&top).unwrap();
+        let marks = ioctl_getflags(&file).unwrap();
+        if let Err(e) = ioctl_setflags(&file, marks | IFlags::IMMUTABLE) {
+            // What cannot be marked immutable needs no test of its removal.
+            assert_eq!(e, Errno::OPNOTSUPP);
+            return;
+        }
+        remove(&top).unwrap();
+        assert!(!top.exists());
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&watch, &mut buffer);
+        while let Ok(event) = events.next() {
+            assert!(!event.events().contains(inotify::ReadFlags::OPEN));
+        }
     }
 }
