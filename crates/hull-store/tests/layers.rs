@@ -269,6 +269,26 @@ fn layers_show_on_overlayfs_what_the_archives_meant() {
 }
 
 #[test]
+fn a_second_name_of_a_socket_below_is_refused_by_name() {
+    let store = Fixture::new();
+    let base = store.put(&Tar::new().dir("run/", 0o755).end(), None).unwrap();
+    // Not from an archive, which cannot have one.
+    let socket = base.path.join("run/s");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &socket,
+        rustix::fs::FileType::Socket,
+        rustix::fs::Mode::RWXU,
+        0,
+    )
+    .unwrap();
+    let error = store.put(&Tar::new().hardlink("x", "run/s").end(), Some(&base)).unwrap_err();
+    assert!(error.to_string().contains("no \"run/s\" to link to"), "{error}");
+    assert_eq!(error.kind(), Kind::Invalid);
+    store.is_clean();
+}
+
+#[test]
 fn compression_is_told_by_content_and_digests_are_verified() {
     let store = Fixture::new();
     let plain = Tar::new().file("f", "x").end();

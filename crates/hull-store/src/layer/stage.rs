@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use hull_model::image::Digest;
-use rustix::fs::{AtFlags, fstat, linkat, statat};
+use rustix::fs::{AtFlags, FileType, fstat, linkat, statat};
 
 use super::LayerError;
 use super::extract::{Extract, existing};
@@ -131,6 +131,11 @@ impl Staged {
             None => {
                 let found = lower.find(target).at("look below", &at)?;
                 let Some(Found::Other(source)) = found else { return Err(missing().into()) };
+                let stat = statat(&source, old, AtFlags::SYMLINK_NOFOLLOW).at("look at", &at)?;
+                if FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
+                    // A copy of it would have nobody behind it.
+                    return Err(missing().into());
+                }
                 let dir = self.extract.directory(&from)?;
                 copy_one(source.as_fd(), dir.as_fd(), old, Owners::Same)
                     .map_err(|e| DiskError::new("copy up", at.join(target.show()), e))?;
