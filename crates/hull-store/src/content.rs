@@ -106,6 +106,17 @@ impl Content {
         }
     }
 
+    /// Refuses a blob that is not there, or not of the length that a descriptor says. Whoever
+    /// gets the descriptor from us would refuse it.
+    pub(crate) fn check_size(&self, digest: &Digest, expected: u64) -> Result<()> {
+        let digest = *digest;
+        match self.size(&digest)? {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(ContentError::Size { digest, expected, found }.into()),
+            None => Err(ContentError::Missing(digest).into()),
+        }
+    }
+
     /// Whether the blob is there.
     pub fn contains(&self, digest: &Digest) -> Result<bool> {
         Ok(self.size(digest)?.is_some())

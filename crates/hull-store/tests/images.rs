@@ -289,3 +289,84 @@ fn archives_that_lie_are_refused_and_leave_nothing() {
     assert_eq!(count(&store, "content/blobs/sha256"), 0);
     assert_eq!(load(&store, &whole), ["x:1"]);
 }
+
+#[test]
+fn descriptors_are_held_to_their_sizes() {
+    let (_dir, store) = store();
+    let layer = layer("a");
+    let config = config(&[digest(&layer)], "x");
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", digest(bytes).hex());
+    let descriptor = |kind: &str, bytes: &[u8], more: usize| {
+        let size = bytes.len() + more;
+        format!(r#"{{"mediaType":"{kind}","digest":"{}","size":{size}}}"#, digest(bytes))
+    };
+    let archive = |wrong: [usize; 3]| {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+            descriptor("application/vnd.oci.image.config.v1+json", &config, wrong[0]),
+            descriptor("application/vnd.oci.image.layer.v1.tar", &layer, wrong[1]),
+        );
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let entry = descriptor(kind, manifest.as_bytes(), wrong[2]);
+        Tar::new()
+            .bytes(&blob(&config), &config)
+            .bytes(&blob(&layer), &layer)
+            .bytes(&blob(manifest.as_bytes()), manifest.as_bytes())
+            .file("index.json", &format!(r#"{{"schemaVersion":2,"manifests":[{entry}]}}"#))
+            .end()
+    };
+    for wrong in [[1, 0, 0], [0, 1, 0], [0, 0, 1]] {
+        let error = store.images.load(archive(wrong).as_slice(), None).unwrap_err();
+        assert!(text(&error).contains("as promised"), "{wrong:?}: {error}");
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert_eq!(count(&store, "content/blobs/sha256"), 0);
+    }
+    assert_eq!(store.images.load(archive([0; 3]).as_slice(), None).unwrap().len(), 1);
+}
+
+#[test]
+fn an_archive_is_read_in_one_way_and_for_this_machine() {
+    let (_dir, store) = store();
+    let layer = layer("a");
+    let config = config(&[digest(&layer)], "x");
+    let blob = |bytes: &[u8]| format!("blobs/sha256/{}", digest(bytes).hex());
+    let descriptor = |kind: &str, bytes: &[u8], platform: &str| {
+        let (digest, size) = (digest(bytes), bytes.len());
+        format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":{size}{platform}}}"#)
+    };
+    let manifest_type = "application/vnd.oci.image.manifest.v1+json";
+    let archive = |both: &str, variant: &str| {
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{},"layers":[{}]{both}}}"#,
+            descriptor("application/vnd.oci.image.config.v1+json", &config, ""),
+            descriptor("application/vnd.oci.image.layer.v1.tar", &layer, ""),
+        );
+        let platform =
+            format!(r#","platform":{{"os":"linux","architecture":"amd64","variant":"{variant}"}}"#);
+        let inner = format!(
+            r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+            descriptor(manifest_type, manifest.as_bytes(), &platform)
+        );
+        let outer = descriptor("application/vnd.oci.image.index.v1+json", inner.as_bytes(), "");
+        Tar::new()
+            .bytes(&blob(&config), &config)
+            .bytes(&blob(&layer), &layer)
+            .bytes(&blob(manifest.as_bytes()), manifest.as_bytes())
+            .bytes(&blob(inner.as_bytes()), inner.as_bytes())
+            .file("index.json", &format!(r#"{{"schemaVersion":2,"manifests":[{outer}]}}"#))
+            .end()
+    };
+    let plain = hull_model::image::Platform {
+        os: "linux".into(),
+        architecture: "amd64".into(),
+        variant: String::new(),
+    };
+    let load = |tar: &[u8]| store.images.load(tar, Some(&plain));
+    // CVE-2021-41190: a manifest to one reader and an index to another.
+    let error = load(&archive(r#","manifests":[]"#, "v1")).unwrap_err();
+    assert!(format!("{error:?}").contains("Ambiguous"), "{error:?}");
+    let error = load(&archive("", "v3")).unwrap_err();
+    assert!(text(&error).contains("no image for linux/amd64"), "{error}");
+    assert_eq!(count(&store, "content/blobs/sha256"), 0);
+    assert_eq!(load(&archive("", "v1")).unwrap().len(), 1);
+}

@@ -19,6 +19,9 @@ impl Images {
     /// blobs until this returns; the image has no name yet.
     pub fn add(&self, manifest: &Digest) -> Result<Arc<Image>> {
         let (document, config) = self.documents(manifest)?;
+        for blob in std::iter::once(&document.config).chain(&document.layers) {
+            self.content.check_size(&blob.digest, blob.size)?;
+        }
         let chain = ChainId::chain(&config.rootfs.diff_ids);
         let mut lease = self.layers.lease();
         chain.iter().for_each(|layer| lease.add(layer.0));

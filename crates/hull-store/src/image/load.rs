@@ -132,6 +132,7 @@ impl Images {
     /// The manifest behind a descriptor, through indexes.
     fn manifest_of(&self, from: &Descriptor, platform: &Platform, depth: usize) -> Result<Digest> {
         let what = format!("manifest {}", from.digest);
+        self.content.check_size(&from.digest, from.size)?;
         let bytes = self.content.read_small(&from.digest, DOCUMENT_MAX)?;
         match manifest::parse(&bytes, &what)? {
             Document::Manifest(_) => Ok(from.digest),
