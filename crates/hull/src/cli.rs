@@ -32,11 +32,8 @@ pub(crate) struct Cli {
 
 /// The flags before the command: which daemon, and how it is reached.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Global Options")]
 pub(crate) struct Global {
-    /// Daemon socket to connect to (unix:///path or tcp://host:port)
-    ///
-    /// Else HULL_HOST, else DOCKER_HOST, else hull's own socket, whose daemon is started on demand.
+    /// Daemon socket to connect to: unix:///path or tcp://host:port [default: HULL_HOST, DOCKER_HOST, or hull's own, started on demand]
     #[arg(short = 'H', long, value_name = "URL")]
     pub(crate) host: Option<String>,
     /// Enable debug mode
@@ -85,8 +82,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Cli, Failure> {
         let template = help::template(&definition);
         definition = definition.help_template(template);
     }
-    let parsed = definition.try_get_matches_from_mut(arguments);
-    parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|e| mistake::failure(&e))
+    let parsed = definition.try_get_matches_from_mut(&arguments);
+    parsed
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|error| mistake::failure(&error, &mut definition, &arguments))
 }
 
 /// Whether the top help may be printed: there is no command, or a flag asks for it.

@@ -25,7 +25,7 @@ pub(crate) fn template(command: &Command) -> String {
         .filter(|sub| !sub.is_hide_set() && !grouped.contains(&sub.get_name()));
     text.push_str(&section("Commands", others));
     text.push_str(&section(last, names.iter().filter_map(|name| command.find_subcommand(name))));
-    text + "\n{options}\n\nRun 'hull COMMAND --help' for more information on a command.\n"
+    text + "\nGlobal Options:\n{options}\n\nRun 'hull COMMAND --help' for more information on a command.\n"
 }
 
 fn section<'a>(heading: &str, commands: impl Iterator<Item = &'a Command>) -> String {

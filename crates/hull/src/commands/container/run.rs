@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(short, long)]
     detach: bool,
     /// Proxy received signals to the process
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     sig_proxy: bool,
     /// Override the key sequence for detaching a container
     #[arg(long, value_name = "KEYS", value_parser = Keys::parse)]

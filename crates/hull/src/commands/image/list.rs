@@ -164,7 +164,7 @@ pub(crate) struct History {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Print sizes and dates in human readable format
-    #[arg(short = 'H', long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(short = 'H', long, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     human: bool,
     /// Don't truncate output
     #[arg(long)]
