@@ -13,6 +13,7 @@ pub mod error;
 pub mod image;
 pub mod layer;
 pub mod records;
+mod space;
 mod store;
 pub mod tarball;
 pub mod tree;

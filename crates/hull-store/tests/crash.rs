@@ -181,6 +181,22 @@ fn records_on_a_full_disk_refuse_and_go_on_when_there_is_room() {
 }
 
 #[test]
+fn files_are_refused_before_inodes_run_out() {
+    let disk = SmallDisk::new(c"size=64m,nr_inodes=300");
+    let store = Store::open(&disk.0.path().join("root")).unwrap();
+    let many = (0..400).fold(Tar::new(), |tar, n| tar.file(&format!("f{n}"), ""));
+    let error = store.layers.stage(many.end().as_slice(), Default::default()).err().unwrap();
+    assert_eq!(error.kind(), Kind::Full, "{error:?}");
+    let deep = Tar::new().pax(&[("path", &"d/".repeat(250))]).dir("d", 0o755);
+    let deep = (0..2).fold(deep, |tar, n| {
+        tar.pax(&[("path", &format!("{n}/{}", "d/".repeat(250)))]).dir("d", 0o755)
+    });
+    let error = store.layers.stage(deep.end().as_slice(), Default::default()).err().unwrap();
+    assert_eq!(error.kind(), Kind::Full, "{error:?}");
+    assert_eq!(fs::read_dir(store.root().join("layers/staging")).unwrap().count(), 0);
+}
+
+#[test]
 fn an_image_that_does_not_fit_leaves_nothing() {
     let disk = SmallDisk::new(c"size=4m");
     let path = disk.0.path();
@@ -198,6 +214,10 @@ fn an_image_that_does_not_fit_leaves_nothing() {
         let tar = Tar::new().bytes("c", &config).bytes("l", &layer).file("manifest.json", manifest);
         let error = store.images.load(tar.end().as_slice(), None).unwrap_err();
         assert_eq!(error.kind(), Kind::Full, "{error:?}");
+        assert!(format!("{error:?}").contains("not enough space"), "{error:?}");
+        // Refused before the disk was full for others too.
+        let now = rustix::fs::statvfs(path).unwrap();
+        assert!(now.f_bavail * now.f_frsize >= 4 << 20 >> 5, "{}", now.f_bavail);
         store.trash.wait();
         let count = |at: &str| fs::read_dir(path.join("root").join(at)).unwrap().count();
         assert_eq!(

@@ -13,11 +13,13 @@ use super::{ContentError, Lease};
 use crate::codec::digest_of;
 use crate::disk::{At, DiskError, unique_name};
 use crate::error::Result;
+use crate::space::Space;
 
 /// A blob being written. Dropped before [`Ingest::commit`], it leaves nothing, or for a resumable
 /// one its first part.
 pub struct Ingest {
     file: File,
+    space: Space,
     path: PathBuf,
     blobs: PathBuf,
     hash: Sha256,
@@ -31,8 +33,9 @@ impl Ingest {
     pub(super) fn new(dir: &Path, blobs: &Path) -> Result<Self, DiskError> {
         let path = dir.join(unique_name("new"));
         let file = create(&path, true)?;
+        let space = Space::default();
         let (hash, blobs) = (Sha256::new(), blobs.to_owned());
-        Ok(Self { file, path, blobs, hash, offset: 0, expected: None, keep: false })
+        Ok(Self { file, space, path, blobs, hash, offset: 0, expected: None, keep: false })
     }
 
     pub(super) fn resume(
@@ -51,9 +54,10 @@ impl Ingest {
             alone.expected = Some((digest, size));
             return Ok(alone);
         }
+        let space = Space::default();
         let (hash, blobs) = (Sha256::new(), blobs.to_owned());
         let expected = Some((digest, size));
-        let mut ingest = Self { file, path, blobs, hash, offset: 0, expected, keep: true };
+        let mut ingest = Self { file, space, path, blobs, hash, offset: 0, expected, keep: true };
         ingest.rehash()?;
         if size.is_some_and(|size| ingest.offset > size) {
             ingest.restart()?;
@@ -128,6 +132,7 @@ impl Write for Ingest {
             let text = format!("content of {digest} has more than the promised {size} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
+        self.space.bytes(&self.file, buf.len() as u64)?;
         let count = self.file.write(buf)?;
         self.hash.update(&buf[..count]);
         self.offset += count as u64;

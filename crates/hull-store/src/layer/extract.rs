@@ -21,6 +21,7 @@ use super::budget::Budget;
 use super::path::{MemberPath, show};
 use super::whiteout::{self, Name};
 use crate::error::Result;
+use crate::space::Space;
 use crate::tarball::{Limits, Member, MemberKind, TarError};
 use crate::tree::{Meta, remove_at, wanted};
 
@@ -31,6 +32,7 @@ pub(super) struct Extract {
     /// The directory of the last member: most members are in the same one as the one before.
     parent: Option<(MemberPath, OwnedFd)>,
     budget: Budget,
+    space: Space,
     buffer: Vec<u8>,
 }
 
@@ -57,13 +59,16 @@ impl Extract {
     pub(super) fn new(root: OwnedFd, limits: Limits) -> Self {
         let mut pending = Pending::default();
         pending.implied.insert(MemberPath::default());
-        let budget = Budget::new(limits);
-        Self { root, pending, parent: None, budget, buffer: vec![0; 128 << 10] }
+        let (budget, space) = (Budget::new(limits), Space::default());
+        Self { root, pending, parent: None, budget, space, buffer: vec![0; 128 << 10] }
     }
 
     /// Writes one member, whose contents are what `data` reads.
     pub(super) fn member(&mut self, member: &Member, data: &mut impl Read) -> Result<()> {
         self.budget.make()?;
+        self.space
+            .file(&self.root, length(member))
+            .map_err(|e| refused(member, "find room for it", e))?;
         let path = MemberPath::new(&member.path)?;
         let Some((parent, name)) = path.split() else {
             return self.root_member(member);
@@ -144,6 +149,7 @@ impl Extract {
         for (here, name) in ancestry.into_iter().zip(path.components()).skip(there) {
             self.budget.make()?;
             self.budget.remember(&here)?;
+            self.space.file(&dir, 0).map_err(|e| no_room(&here, e))?;
             dir = imply(dir.as_fd(), name).map_err(|e| lost(&here, e))?;
             self.pending.implied.insert(here);
         }
@@ -344,6 +350,18 @@ fn time_of(member: &Member) -> Timespec {
 
 fn refused(member: &Member, doing: &'static str, source: io::Error) -> LayerError {
     LayerError::Member { path: show(&member.path), doing, source }
+}
+
+fn no_room(path: &MemberPath, source: io::Error) -> LayerError {
+    LayerError::Member { path: path.show(), doing: "find room for the directory", source }
+}
+
+/// Bytes that a member takes on the disk; holes take none.
+fn length(member: &Member) -> u64 {
+    match &member.sparse {
+        Some(pieces) => pieces.iter().map(|piece| piece.1).sum(),
+        None => member.size,
+    }
 }
 
 fn lost(path: &MemberPath, e: Errno) -> LayerError {
