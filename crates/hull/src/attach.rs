@@ -20,6 +20,8 @@ use tokio::sync::mpsc::{self, Receiver};
 use demux::{Demux, Piece, Target};
 use detach::Keys;
 
+use crate::failure::Failure;
+
 /// Why the streams ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -62,7 +64,7 @@ type Socket = TokioIo<Upgraded>;
 ///
 /// # Errors
 /// When a stream breaks, or our own output cannot be written.
-pub(crate) async fn pump(upgraded: Upgraded, wiring: Wiring) -> Result<End, StreamError> {
+pub(crate) async fn pump(upgraded: Upgraded, wiring: Wiring) -> Result<End, Failure> {
     let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
     let tty = wiring.tty;
     let output = async move {
@@ -74,9 +76,22 @@ pub(crate) async fn pump(upgraded: Upgraded, wiring: Wiring) -> Result<End, Stre
         // Without output to wait for, the end of the input is the end.
         if end == End::Closed && wiring.output { std::future::pending().await } else { Ok(end) }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = output => ended.map(|()| End::Closed),
         ended = input => ended,
+    };
+    ended.map_err(told)
+}
+
+/// Output nobody reads any more (`| head`) ends us without a word, as it does other programs.
+fn told(error: StreamError) -> Failure {
+    match error {
+        StreamError::Write(error) => crate::output::broken(&error),
+        StreamError::Thread(_)
+        | StreamError::Read(_)
+        | StreamError::Stdin(_)
+        | StreamError::Frame { .. }
+        | StreamError::Daemon { .. } => error.into(),
     }
 }
 
@@ -152,7 +167,11 @@ async fn copy_output(mut reader: ReadHalf<Socket>, tty: bool) -> Result<(), Stre
 ///
 /// # Errors
 /// As [`pump`].
-pub(crate) async fn copy_answer(mut body: Incoming, tty: bool) -> Result<(), StreamError> {
+pub(crate) async fn copy_answer(body: Incoming, tty: bool) -> Result<(), Failure> {
+    copy_body(body, tty).await.map_err(told)
+}
+
+async fn copy_body(mut body: Incoming, tty: bool) -> Result<(), StreamError> {
     let mut sink = Sink::new(tty);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| StreamError::Read(io::Error::other(error)))?;

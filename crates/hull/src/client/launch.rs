@@ -17,6 +17,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(3);
 /// How much of the daemon's log is shown when it does not come up.
 const TAIL_BYTES: u64 = 2048;
 
+/// The first descriptor behind the standard streams.
+const FIRST_INHERITED: i32 = 3;
+
 /// Why no daemon could be started.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LaunchError {
@@ -104,6 +107,9 @@ fn spawn(log: &Path) -> Result<Child, LaunchError> {
         program: PathBuf::from("/proc/self/exe"),
         source,
     })?;
+    // What we inherited (a test's or a script's pipe, say) would stay open as long as the daemon.
+    hull_sys::descriptor::close_on_exec_from(FIRST_INHERITED)
+        .map_err(|source| LaunchError::Spawn { program: program.clone(), source })?;
     Command::new(&program)
         .args(["daemon", "--detached"])
         .current_dir("/")

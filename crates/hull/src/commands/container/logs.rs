@@ -75,6 +75,5 @@ pub(crate) async fn run(client: &Client, args: &Args) -> Result<(), Failure> {
         .switch("timestamps", args.timestamps)
         .query_given("until", &time("until", &args.until)?);
     let answer = client.stream(call).await?;
-    attach::copy_answer(answer.into_body(), tty).await?;
-    Ok(())
+    attach::copy_answer(answer.into_body(), tty).await
 }
