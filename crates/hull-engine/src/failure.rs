@@ -17,7 +17,7 @@ pub(crate) struct NotStarted {
 
 /// Docker's code for a container that failed to start for reasons of the engine (moby
 /// `daemon/start.go`).
-const CODE_ENGINE: u8 = 128;
+pub(crate) const CODE_ENGINE: u8 = 128;
 
 impl From<Error> for NotStarted {
     fn from(error: Error) -> Self {

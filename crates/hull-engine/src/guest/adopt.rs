@@ -1,12 +1,19 @@
-//! Taking over a guest from the daemon that was there before.
+//! Taking over a guest: from the daemon that was there before, or after its connection broke.
 
+use std::time::Duration;
+
+use hull_model::id::ExecId;
 use hull_model::life::State;
 use hull_model::time::Timestamp;
-use hull_shim::protocol::Phase;
+use hull_shim::protocol::{Ask, Phase, State as Seen};
 use tokio::time::Instant;
 
-use super::task::{Live, Task};
-use crate::shim::control::Control;
+use super::change::FREEZE_MAX;
+use super::task::Task;
+use crate::shim::control::{Control, ControlError};
+
+/// How soon a shim that lives and cannot be talked to is tried again.
+const REACH_AGAIN: Duration = Duration::from_secs(1);
 
 impl Task {
     /// Brings record and reality together; the record says what was meant, the shim what is.
@@ -25,55 +32,91 @@ impl Task {
         }
     }
 
-    async fn adopt_living(&mut self) {
-        let (control, state) = match Control::connect(&self.run_dir()).await {
-            Ok(found) => found,
-            Err(error) => {
+    /// Finds out what became of a guest that lived when its shim was last heard of.
+    pub(super) async fn adopt_living(&mut self) {
+        self.control = None;
+        self.out_of_reach = None;
+        match Control::connect(&self.run_dir()).await {
+            Ok((control, seen)) => self.adopt_seen(control, seen).await,
+            Err(error) if error.means_gone() => {
                 tracing::info!(guest = %self.record.id, %error, "its shim is gone");
-                return self.on_exit(None).await;
+                let ended = self.engine.paths.exit_record(&self.record.id);
+                if self.record.state == State::Starting && ended.is_none() {
+                    return self.undo_start().await;
+                }
+                self.on_exit(ended).await;
             }
-        };
-        match state.phase {
+            Err(error) => {
+                // The guest lives as far as anybody knows, so it is left alone.
+                tracing::warn!(guest = %self.record.id, %error, "its shim cannot be talked to");
+                self.out_of_reach = Some((error, Instant::now() + REACH_AGAIN));
+            }
+        }
+    }
+
+    async fn adopt_seen(&mut self, control: Control, seen: Seen) {
+        match seen.phase {
             Phase::Running { pid, started_at } => {
                 tracing::info!(guest = %self.record.id, pid, "taken over");
                 self.record.pid = Some(pid);
                 self.record.started = Some(Timestamp::from_nanos(started_at));
                 if self.record.state == State::Starting {
                     self.record.state = State::Running;
+                    self.record.restarting = false;
                 }
-                self.live = Some(Live { control, child: None });
-                self.adopt_execs(&state.execs);
+                self.control = Some(control);
+                if self.record.state == State::Paused {
+                    self.freeze_again().await;
+                }
+                self.adopt_execs(&seen.execs).await;
                 self.save_logged().await;
             }
             Phase::Exited(exit) => {
                 drop(control);
                 self.on_exit(Some(exit)).await;
             }
-            Phase::Created | Phase::Ready { .. } => self.undo_start(control).await,
+            Phase::Created | Phase::Ready { .. } => {
+                control.end_shim().await;
+                self.undo_start().await;
+            }
         }
     }
 
     /// The other daemon died while it started the guest, whose program has not run: as if nobody
     /// had asked.
-    async fn undo_start(&mut self, control: Control) {
+    async fn undo_start(&mut self) {
         tracing::info!(guest = %self.record.id, "undoing a start that was cut short");
-        control.end_shim().await;
-        self.release().await;
+        let held = self.release().await;
         self.record.state = match self.record.exit {
             Some(exit) => State::Exited(exit),
             None => State::Created,
         };
         self.save_logged().await;
+        self.give_back(held);
     }
 
-    fn adopt_execs(&mut self, execs: &[(hull_model::id::ExecId, Phase)]) {
+    /// The other daemon may have died between its record and the freezing.
+    async fn freeze_again(&mut self) {
+        if let Err(error) = self.turn(move |cgroup| cgroup.freeze(FREEZE_MAX)).await {
+            tracing::warn!(guest = %self.record.id, %error, "cannot freeze the paused guest");
+        }
+    }
+
+    /// Takes over those that run, remembers how others ended, and has the shim forget the rest.
+    async fn adopt_execs(&mut self, execs: &[(ExecId, Phase)]) {
         for (id, phase) in execs {
-            let progress = match phase {
-                Phase::Running { pid, .. } => super::Progress::Running(*pid),
-                Phase::Exited(exit) => super::Progress::Ended { code: exit.code, pid: 0 },
-                Phase::Created | Phase::Ready { .. } => super::Progress::Created,
-            };
-            self.execs.adopt(*id, progress);
+            match phase {
+                Phase::Running { pid, .. } => {
+                    self.execs.adopt(*id, super::Progress::Running(*pid));
+                    continue;
+                }
+                Phase::Exited(exit) => {
+                    self.execs.adopt(*id, super::Progress::Ended { code: exit.code, pid: 0 });
+                }
+                // Whoever wanted to start it has gone with the other daemon.
+                Phase::Created | Phase::Ready { .. } => {}
+            }
+            self.forget_exec(*id).await;
         }
     }
 
@@ -89,11 +132,12 @@ impl Task {
             self.remove_automatically().await;
         }
     }
+}
 
-    async fn save_logged(&mut self) {
-        if let Err(error) = self.save().await {
-            tracing::error!(guest = %self.record.id, %error, "cannot record the guest");
-            self.show();
-        }
+impl ControlError {
+    /// Whether this means that there is no shim, and so no guest. Anything else may pass.
+    fn means_gone(&self) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound};
+        matches!(self, Self::Socket(error) if matches!(error.kind(), NotFound | ConnectionRefused))
     }
 }

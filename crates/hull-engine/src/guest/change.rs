@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hull_container::cgroup::{Cgroup, CgroupError};
 use hull_model::life::{Event, State};
 use hull_model::name::Name;
 use hull_model::signal::Signal;
@@ -13,22 +14,23 @@ use crate::error::{Error, Kind, Result};
 use crate::shim::stream::{self, Streams};
 
 /// How long the kernel may take to freeze every process of a guest.
-const FREEZE_MAX: Duration = Duration::from_secs(10);
+pub(super) const FREEZE_MAX: Duration = Duration::from_secs(10);
 
 impl Task {
     /// Sends `signal` to the first process.
     ///
     /// A signal that ends most programs is taken as the user's wish that the guest stays ended, and
     /// wakes a paused guest, which could not end otherwise. (moby `daemon/kill.go`)
-    pub(super) async fn signal(&mut self, signal: Signal, ends: bool) -> Result<()> {
+    pub(super) async fn signal(&mut self, signal: Signal, ends: bool) -> Result<u64> {
         let deadly = ends || is_deadly(signal, self.record.spec.stop_signal);
         if deadly && self.record.restarting {
             self.restart_at = None;
             self.record.restarting = false;
             self.record.stopped_by_user = true;
-            return self.save().await;
+            self.save_logged().await;
+            return Ok(self.exits);
         }
-        self.live()?;
+        self.control()?;
         if deadly && !self.record.stopped_by_user && !self.engine.is_closing() {
             self.record.stopped_by_user = true;
             self.save().await?;
@@ -38,7 +40,7 @@ impl Task {
         if deadly && self.record.state == State::Paused {
             self.resume().await?;
         }
-        Ok(())
+        Ok(self.exits)
     }
 
     pub(super) async fn pause(&mut self) -> Result<()> {
@@ -53,10 +55,13 @@ impl Task {
                 return Err(Error::new(Kind::Conflict, text));
             }
         }
-        let cgroup = self.engine.cgroup_of(&self.record)?;
-        let frozen = tokio::task::spawn_blocking(move || cgroup.freeze(FREEZE_MAX)).await;
-        frozen.map_err(Error::internal("pause"))?.map_err(Error::internal("pause the guest"))?;
+        // Recorded first: a guest that is frozen and not known to be could not be thawed.
         self.step(Event::Pause).await?;
+        if let Err(error) = self.turn(|cgroup| cgroup.freeze(FREEZE_MAX)).await {
+            self.advance(Event::Resume)?;
+            self.save_logged().await;
+            return Err(error);
+        }
         self.publish("pause", &[]);
         Ok(())
     }
@@ -66,14 +71,23 @@ impl Task {
             let text = format!("Container {} is not paused", self.record.id);
             return Err(Error::new(Kind::Conflict, text));
         }
-        let cgroup = self.engine.cgroup_of(&self.record)?;
-        let thawed = tokio::task::spawn_blocking(move || cgroup.thaw(FREEZE_MAX)).await;
-        thawed
-            .map_err(Error::internal("unpause"))?
-            .map_err(Error::internal("unpause the guest"))?;
-        self.step(Event::Resume).await?;
+        self.turn(|cgroup| cgroup.thaw(FREEZE_MAX)).await?;
+        self.advance(Event::Resume)?;
+        self.save_logged().await;
         self.publish("unpause", &[]);
         Ok(())
+    }
+
+    /// Freezes or thaws the guest's cgroup.
+    pub(super) async fn turn(
+        &self,
+        turn: impl FnOnce(&Cgroup) -> Result<(), CgroupError> + Send + 'static,
+    ) -> Result<()> {
+        let cgroup = self.engine.cgroup_of(&self.record)?;
+        let turned = tokio::task::spawn_blocking(move || turn(&cgroup)).await;
+        turned
+            .map_err(Error::internal("freeze or thaw the guest"))?
+            .map_err(Error::internal("freeze or thaw the guest"))
     }
 
     /// Takes `name`, which must be free, and gives the old one back.
@@ -125,8 +139,9 @@ impl Task {
 
     /// Deletes an ended guest: its record last, so that a crash leaves nothing unknown behind.
     pub(super) async fn remove(&mut self, volumes: bool) -> Result<()> {
-        if self.record.state.is_alive() {
-            let state = self.record.state.name();
+        if self.record.state.is_alive() || self.record.restarting {
+            let restarting = self.record.restarting.then_some("restarting");
+            let state = restarting.unwrap_or(self.record.state.name());
             let text = format!(
                 "cannot remove container \"/{}\": container is {state}: stop the container before \
                  removing or force remove",
@@ -134,13 +149,15 @@ impl Task {
             );
             return Err(Error::new(Kind::Conflict, text));
         }
-        self.restart_at = None;
-        self.record.restarting = false;
+        let before = self.record.mounts.clone();
         if !volumes {
             // What is still marked in the record goes: a daemon that is killed now leaves no doubt.
             self.record.mounts.iter_mut().for_each(|mount| mount.anonymous = false);
         }
-        self.step(Event::Remove).await?;
+        if let Err(error) = self.step(Event::Remove).await {
+            self.record.mounts = before;
+            return Err(error);
+        }
         self.remove_recorded().await
     }
 
@@ -158,7 +175,7 @@ impl Task {
 
     /// Asks the shim for something that either is done or has a reason why not.
     pub(super) async fn ask(&mut self, ask: Ask) -> Result<Answer> {
-        let answer = self.live()?.control.ask(ask).await;
+        let answer = self.control()?.ask(ask).await;
         match answer.map_err(Error::internal("ask the guest's shim"))? {
             Answer::Failed(failure) => Err(crate::failure::of_shim(failure)),
             answer @ (Answer::Done | Answer::Started { .. } | Answer::State(_)) => Ok(answer),

@@ -1,7 +1,6 @@
 //! Further processes in a running guest.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hull_container::plan::{self, ExecContext};
 use hull_model::id::ExecId;
@@ -9,6 +8,7 @@ use hull_model::life::State;
 use hull_model::process::ExecSpec;
 use hull_shim::exit::ExitRecord;
 use hull_shim::protocol::{self, Answer, Ask, Process, Stdin, WindowSize};
+use tokio::sync::Notify;
 
 use super::attach::AttachRequest;
 use super::task::{StartExec, Task};
@@ -46,9 +46,9 @@ pub enum Progress {
     },
 }
 
-/// The execs of one guest. The task changes their progress; handles add new ones.
+/// The execs of one guest, oldest first. The task changes their progress; handles add new ones.
 #[derive(Debug, Default)]
-pub(crate) struct Execs(Mutex<BTreeMap<ExecId, ExecView>>);
+pub(crate) struct Execs(Mutex<Vec<ExecView>>);
 
 impl Execs {
     /// Execs remembered for one guest; the oldest ended ones are forgotten for new ones.
@@ -59,39 +59,39 @@ impl Execs {
         if execs.len() >= Self::KEPT {
             let ended = |view: &ExecView| matches!(view.progress, Progress::Ended { .. });
             let idle = |view: &ExecView| matches!(view.progress, Progress::Created);
-            let victim = execs.values().find(|view| ended(view));
-            let victim = victim.or_else(|| execs.values().find(|view| idle(view))).map(|v| v.id);
+            let victim = execs.iter().position(ended).or_else(|| execs.iter().position(idle));
             let Some(victim) = victim else {
                 let text =
                     format!("{} processes run in this container by exec already", Self::KEPT);
                 return Err(Error::new(Kind::Unavailable, text));
             };
-            execs.remove(&victim);
+            execs.remove(victim);
         }
-        execs.insert(id, ExecView { id, spec, progress: Progress::Created });
+        execs.push(ExecView { id, spec, progress: Progress::Created });
         Ok(())
     }
 
     pub(crate) fn view(&self, id: ExecId) -> Option<ExecView> {
-        self.lock().get(&id).cloned()
+        self.lock().iter().find(|view| view.id == id).cloned()
     }
 
     pub(crate) fn find(&self, prefix: &str) -> Option<ExecId> {
-        self.lock().keys().find(|id| id.to_string().starts_with(prefix)).copied()
+        let execs = self.lock();
+        execs.iter().map(|view| view.id).find(|id| id.to_string().starts_with(prefix))
     }
 
     /// Those that Docker lists in `inspect`: created or running.
     pub(crate) fn current(&self) -> Vec<ExecId> {
         let execs = self.lock();
         let ended = |view: &&ExecView| !matches!(view.progress, Progress::Ended { .. });
-        execs.values().filter(ended).map(|view| view.id).collect()
+        execs.iter().filter(ended).map(|view| view.id).collect()
     }
 
     /// Takes the right to start an exec: only one caller gets it.
     fn begin(&self, id: ExecId) -> Result<()> {
         let mut execs = self.lock();
         let missing = || Error::new(Kind::Missing, format!("No such exec instance: {id}"));
-        let view = execs.get_mut(&id).ok_or_else(missing)?;
+        let view = execs.iter_mut().find(|view| view.id == id).ok_or_else(missing)?;
         if view.progress != Progress::Created {
             let text = format!("exec command {id} is already running");
             return Err(Error::new(Kind::Conflict, text));
@@ -100,20 +100,27 @@ impl Execs {
         Ok(())
     }
 
-    /// An exec that runs under a shim that another daemon talked to; what it runs is not known.
+    /// An exec that the shim knows. What it runs is not known if another daemon started it.
     pub(super) fn adopt(&self, id: ExecId, progress: Progress) {
-        self.lock().insert(id, ExecView { id, spec: ExecSpec::default(), progress });
+        if !self.set(id, progress) {
+            self.lock().push(ExecView { id, spec: ExecSpec::default(), progress });
+        }
     }
 
-    fn set(&self, id: ExecId, progress: Progress) {
-        if let Some(view) = self.lock().get_mut(&id) {
-            view.progress = progress;
+    /// False if there is no such exec.
+    fn set(&self, id: ExecId, progress: Progress) -> bool {
+        match self.lock().iter_mut().find(|view| view.id == id) {
+            Some(view) => {
+                view.progress = progress;
+                true
+            }
+            None => false,
         }
     }
 
     /// The guest ended and took all of them along.
     pub(super) fn end_all(&self) {
-        for view in self.lock().values_mut() {
+        for view in self.lock().iter_mut() {
             let pid = match view.progress {
                 Progress::Running(pid) => pid,
                 Progress::Starting => 0,
@@ -123,7 +130,7 @@ impl Execs {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ExecId, ExecView>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<ExecView>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,8 +163,7 @@ impl Task {
             }
             Err(NotStarted { error, code }) => {
                 self.execs.set(id, Progress::Ended { code, pid: 0 });
-                // Forgetting what was never prepared fails, and then there is nothing to forget.
-                self.ask(Ask::RemoveExec { id }).await.ok();
+                self.forget_exec(id).await;
                 Err(error)
             }
         }
@@ -177,11 +183,13 @@ impl Task {
         let streams = match attach {
             Some(request) => {
                 let request = request.to(Process::Exec(id), tty);
-                Some(Streams::connected(stream::attach(&self.run_dir(), request).await?))
+                let streams = Streams::connected(stream::attach(&self.run_dir(), request).await?);
+                let execs = Arc::clone(&self.execs);
+                Some(streams.ending_after(async move { execs.ended(id).await }))
             }
             None => None,
         };
-        let started = self.live()?.control.ask(Ask::StartExec { id }).await;
+        let started = self.control()?.ask(Ask::StartExec { id }).await;
         match started.map_err(Error::internal("ask the guest's shim"))? {
             Answer::Started { pid } => Ok((pid, streams)),
             Answer::Failed(failure) => Err(failure.into()),
@@ -206,8 +214,14 @@ impl Task {
         self.ask(Ask::Resize { process: Process::Exec(id), size }).await.map(drop)
     }
 
+    /// Has the shim forget an exec that does not run: it remembers only so many.
+    pub(super) async fn forget_exec(&mut self, id: ExecId) {
+        // One that was never prepared is forgotten already, and a dead shim has forgotten all.
+        self.ask(Ask::RemoveExec { id }).await.ok();
+    }
+
     /// An exec ended: the shim may forget it, we remember its code for those who ask.
-    pub(super) fn on_exec_exit(&mut self, id: ExecId, exit: &ExitRecord) {
+    pub(super) async fn on_exec_exit(&mut self, id: ExecId, exit: &ExitRecord) {
         let pid = match self.execs.view(id).map(|view| view.progress) {
             Some(Progress::Running(pid)) => pid,
             _ => 0,
@@ -215,5 +229,30 @@ impl Task {
         self.execs.set(id, Progress::Ended { code: exit.code, pid });
         let extra = [("execID", id.to_string()), ("exitCode", exit.code.to_string())];
         self.publish("exec_die", &extra);
+        self.forget_exec(id).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_ended_exec_is_forgotten_for_a_new_one() {
+        let execs = Execs::default();
+        // Newer ones have smaller ids.
+        let ids: Vec<_> = (0..=u8::MAX).rev().map(|n| ExecId::from_random([n; 32])).collect();
+        for id in &ids {
+            execs.add(*id, ExecSpec::default()).unwrap();
+            execs.set(*id, Progress::Running(1));
+        }
+        let new = ExecId::from_random([7; 32]);
+        assert_eq!(execs.add(new, ExecSpec::default()).unwrap_err().kind, Kind::Unavailable);
+        for id in &ids[10..] {
+            execs.set(*id, Progress::Ended { code: 0, pid: 1 });
+        }
+        execs.add(new, ExecSpec::default()).unwrap();
+        assert!(execs.view(ids[10]).is_none());
+        assert!(execs.view(ids[9]).is_some() && execs.view(ids[255]).is_some());
     }
 }

@@ -1,8 +1,10 @@
 //! The end of a guest, and what comes after it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hull_model::exit::Exit;
+use hull_model::id_range::IdRange;
 use hull_model::life::{Event, State};
 use hull_model::restart::Ending;
 use hull_model::time::Timestamp;
@@ -11,18 +13,15 @@ use tokio::time::Instant;
 
 use super::task::{Task, now};
 use crate::error::Error;
+use crate::failure::CODE_ENGINE;
+use crate::record::Endpoint;
 
 impl Task {
-    /// The guest ended. Without a record its shim ended first: what the shim wrote to disk counts,
-    /// and if that is nothing, the guest is ended now and its exit unseen.
-    pub(super) async fn on_exit(&mut self, seen: Option<ExitRecord>) {
-        if let Some(live) = self.live.take() {
-            self.reap(live).await;
-        }
-        let recorded = match seen {
-            Some(record) => Some(record),
-            None => self.engine.paths.exit_record(&self.record.id),
-        };
+    /// The guest ended, as the shim told or wrote to disk. Without a record its shim was killed: then
+    /// the guest ended with it, and nobody has seen how.
+    pub(super) async fn on_exit(&mut self, recorded: Option<ExitRecord>) {
+        self.control = None;
+        self.reap().await;
         self.record.error = match recorded.as_ref().and_then(|record| record.failure.as_ref()) {
             Some(failure) => failure.message.clone(),
             None => String::new(),
@@ -32,9 +31,8 @@ impl Task {
     }
 
     /// The shim's last word was its end, or the end of the connection: give it back to the kernel.
-    async fn reap(&mut self, live: super::task::Live) {
-        let Some(mut child) = live.child else { return };
-        drop(live.control);
+    async fn reap(&mut self) {
+        let Some(mut child) = self.shim.take() else { return };
         let reaped = tokio::task::spawn_blocking(move || {
             // A shim that lost its connection without ending is of no use to anybody.
             match child.try_wait() {
@@ -60,46 +58,36 @@ impl Task {
 
     /// The end of a start that failed: whoever asked for it decides what comes next.
     pub(super) async fn record_end(&mut self, exit: Exit, delay: Option<Duration>) {
-        let Ok((state, _release)) = hull_model::life::step(self.record.state, Event::Died(exit))
-        else {
+        if self.advance(Event::Died(exit)).is_err() {
             tracing::warn!(guest = %self.record.id, "ended more than once");
             return;
-        };
+        }
         self.exits += 1;
         self.execs.end_all();
-        self.release().await;
-        self.record.state = state;
+        let held = self.release().await;
         self.record.exit = Some(exit);
         self.record.restarting = delay.is_some();
-        if let Err(error) = self.save().await {
-            // Full disk: the exit file keeps the end for the next daemon, the view for this one.
-            tracing::error!(guest = %self.record.id, %error, "cannot record the guest's end");
-            self.show();
-        }
-        if exit.oom_killed {
-            self.publish("oom", &[]);
-        }
-        self.publish("die", &[("exitCode", exit.code.to_string())]);
+        // Told before it is shown: whoever waits for the end has then seen the news of it.
+        self.publish_end(exit.oom_killed, exit.code);
+        self.save_logged().await;
+        self.give_back(held);
         tracing::info!(guest = %self.record.id, code = exit.code, "ended");
         self.restart_at = delay.map(|delay| Instant::now() + delay);
     }
 
-    /// After a start that failed, what the guest's own end would have brought about.
-    pub(super) async fn consider_restart(&mut self) {
-        if let State::Exited(exit) = self.record.state {
-            let delay = self.restart_delay(exit);
-            self.record.restarting = delay.is_some();
-            self.restart_at = delay.map(|delay| Instant::now() + delay);
-            if let Err(error) = self.save().await {
-                tracing::error!(guest = %self.record.id, %error, "cannot record the guest");
-                self.show();
-            }
-        }
+    /// After a start of the policy that was refused before anything happened: as if it had failed.
+    pub(super) async fn restart_later(&mut self) {
+        let refused = Exit { code: CODE_ENGINE, oom_killed: false, at: now() };
+        let delay = self.restart_delay(self.record.exit.unwrap_or(refused));
+        self.record.restarting = delay.is_some();
+        self.restart_at = delay.map(|delay| Instant::now() + delay);
+        self.save_logged().await;
     }
 
-    pub(super) async fn remove_if_failed_and_automatic(&mut self) {
-        let failed = matches!(self.record.state, State::Exited(_)) && !self.record.error.is_empty();
-        if failed && self.record.spec.auto_remove && !self.removed {
+    /// A guest that was to run once does not stay when it cannot be started.
+    pub(super) async fn remove_if_automatic(&mut self) {
+        let over = matches!(self.record.state, State::Created | State::Exited(_));
+        if over && self.record.spec.auto_remove && !self.removed {
             self.remove_automatically().await;
         }
     }
@@ -110,15 +98,14 @@ impl Task {
         }
     }
 
-    fn restart_delay(&mut self, exit: Exit) -> Option<Duration> {
+    /// How long to wait before the next start. How often it was restarted counts on after a good run,
+    /// as in Docker: `on-failure:3` means three restarts.
+    pub(super) fn restart_delay(&mut self, exit: Exit) -> Option<Duration> {
         if self.engine.is_closing() {
             return None;
         }
         let started = self.record.started.unwrap_or(exit.at);
         let ran = exit.at.since(started);
-        if ran >= hull_model::restart::RAN_WELL {
-            self.record.restarts = 0;
-        }
         let delay = self.record.spec.restart.after(&Ending {
             exit,
             stopped_by_user: self.record.stopped_by_user,
@@ -130,30 +117,48 @@ impl Task {
         delay
     }
 
-    /// Gives back address, ids and cgroup. Goes on whatever fails: the next daemon looks again.
-    pub(super) async fn release(&mut self) {
-        if let Some(endpoint) = self.record.endpoint.take() {
-            self.engine.detach_later(self.record.id, endpoint);
-        }
-        if let Err(error) = self.remove_cgroup().await {
+    /// Removes cgroup and run directory, and takes what others may get next out of the record. Goes
+    /// on whatever fails: the next daemon looks again.
+    pub(super) async fn release(&mut self) -> Held {
+        if let Err(error) = self.remove_remains().await {
             tracing::warn!(guest = %self.record.id, %error, "cannot remove the guest's cgroup");
         }
-        if let Some(range) = self.record.id_range.take() {
-            self.engine.id_ranges.give_back(range);
-        }
         self.record.pid = None;
-        self.engine.paths.remove_run_dir(&self.record.id);
+        Held { endpoint: self.record.endpoint.take(), range: self.record.id_range.take() }
     }
 
-    /// The shim removes it; this is for shims that were killed. Ends what is left inside.
-    async fn remove_cgroup(&self) -> Result<(), Error> {
+    /// Lets others have address and ids, once no record names them any more: if a crash came in
+    /// between, two records would name the same.
+    pub(super) fn give_back(&self, held: Held) {
+        if let Some(endpoint) = held.endpoint {
+            self.engine.detach_later(self.record.id, endpoint);
+        }
+        if let Some(range) = held.range {
+            self.engine.id_ranges.give_back(range);
+        }
+    }
+
+    /// The shim removes its cgroup; this is for shims that were killed. Ends what is left inside.
+    async fn remove_remains(&self) -> Result<(), Error> {
         const PATIENCE: Duration = Duration::from_secs(5);
+        let (engine, id) = (Arc::clone(&self.engine), self.record.id);
         let cgroup = self.engine.cgroup_of(&self.record)?;
-        let removed = tokio::task::spawn_blocking(move || cgroup.remove(PATIENCE)).await;
+        let removed = tokio::task::spawn_blocking(move || {
+            engine.paths.remove_run_dir(&id);
+            cgroup.remove(PATIENCE)
+        });
         removed
+            .await
             .map_err(Error::internal("remove the cgroup"))?
             .map_err(Error::internal("remove the cgroup"))
     }
+}
+
+/// What only a living guest needs and others may get next.
+#[must_use]
+pub(super) struct Held {
+    endpoint: Option<Endpoint>,
+    range: Option<IdRange>,
 }
 
 /// A shim ends by itself at once after its last word; one that does not is killed.

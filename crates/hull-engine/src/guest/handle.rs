@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hull_model::guest::StopTimeout;
 use hull_model::id::{ExecId, GuestId};
 use hull_model::life::State;
 use hull_model::name::Name;
@@ -75,54 +74,7 @@ impl Guest {
 
     /// Sends `signal` to its first process.
     pub async fn kill(&self, signal: Signal) -> Result<()> {
-        self.signal(signal, false).await
-    }
-
-    /// Asks it to end, by `signal` or its own stop signal, and kills it when `timeout` (or its own)
-    /// is over. [`Kind::Unchanged`] if it does not run.
-    pub async fn stop(&self, signal: Option<Signal>, timeout: Option<StopTimeout>) -> Result<()> {
-        let view = self.view();
-        if !view.is_running() {
-            return Err(Error::new(
-                Kind::Unchanged,
-                format!("container {} is not running", self.0.id),
-            ));
-        }
-        let spec = &view.record.spec;
-        let signal = signal.or(spec.stop_signal).unwrap_or(Signal::TERM);
-        let timeout = timeout.or(spec.stop_timeout).unwrap_or(StopTimeout::DEFAULT);
-        let ended = self.wait(WaitFor::NotRunning);
-        tokio::pin!(ended);
-        self.end_by(signal).await?;
-        match timeout {
-            StopTimeout::Never => {
-                ended.await;
-            }
-            StopTimeout::After(patience) => {
-                if tokio::time::timeout(patience, &mut ended).await.is_err() {
-                    self.end_by(Signal::KILL).await?;
-                    ended.await;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Stops it if it runs, and starts it.
-    pub async fn restart(
-        &self,
-        signal: Option<Signal>,
-        timeout: Option<StopTimeout>,
-    ) -> Result<()> {
-        match self.stop(signal, timeout).await {
-            Err(error) if error.kind != Kind::Unchanged => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        match self.start().await {
-            // Somebody else was faster: it runs, and it was restarted.
-            Err(error) if error.kind == Kind::Unchanged => Ok(()),
-            outcome => outcome,
-        }
+        self.ask(|reply| Message::Signal { signal, ends: false, reply }).await.map(drop)
     }
 
     /// Freezes it.
@@ -145,23 +97,9 @@ impl Guest {
         self.ask(|reply| Message::Resize(WindowSize { rows, columns }, reply)).await
     }
 
-    /// Deletes it, with its anonymous volumes if `volumes`; if `force`, kills it first.
-    pub async fn remove(&self, force: bool, volumes: bool) -> Result<()> {
-        if force && self.view().is_running() {
-            let ended = self.wait(WaitFor::NotRunning);
-            self.end_by(Signal::KILL).await?;
-            ended.await;
-        }
-        match self.ask(|reply| Message::Remove { volumes, reply }).await {
-            // It removed itself, or somebody else was faster: either way it is gone as asked.
-            Err(error) if error.kind == Kind::Missing && force => Ok(()),
-            outcome => outcome,
-        }
-    }
-
     /// Waits from the moment of this call for what `until` says. Gives the exit code, 0 for a guest
-    /// that never ran.
-    pub fn wait(&self, until: WaitFor) -> impl Future<Output = u8> + Send + 'static {
+    /// that never ran; [`Kind::Unavailable`] if the engine closes first.
+    pub fn wait(&self, until: WaitFor) -> impl Future<Output = Result<u8>> + Send + 'static {
         super::wait::wait(self.0.watch.clone(), until)
     }
 
@@ -258,23 +196,15 @@ impl Guest {
         self.0.execs.find(prefix)
     }
 
-    async fn signal(&self, signal: Signal, ends: bool) -> Result<()> {
-        self.ask(|reply| Message::Signal { signal, ends, reply }).await
-    }
-
-    /// Sends a signal that is meant to end it; it may have ended already.
-    async fn end_by(&self, signal: Signal) -> Result<()> {
-        match self.signal(signal, true).await {
-            Err(error) if matches!(error.kind, Kind::Conflict | Kind::Missing) => Ok(()),
-            outcome => outcome,
-        }
+    pub(super) fn watch(&self) -> Watch {
+        self.0.watch.clone()
     }
 
     pub(crate) fn engine(&self) -> Result<Arc<Inner>> {
         self.0.engine.upgrade().ok_or_else(|| Error::new(Kind::Unavailable, "the engine is closed"))
     }
 
-    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T> {
+    pub(super) async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T> {
         let gone = || Error::new(Kind::Missing, format!("No such container: {}", self.0.id));
         let (reply, answer) = oneshot::channel();
         self.0.messages.send(message(reply)).await.map_err(|_task_ended| gone())?;

@@ -14,7 +14,7 @@ use hull_shim::exit::ExitRecord;
 use hull_shim::plan::{LogPlan, ShimPlan};
 use hull_shim::protocol::{Answer, Ask, Phase, Stdin, Streams, WindowSize};
 
-use super::task::{Live, Task, now};
+use super::task::{Task, now};
 use crate::error::{Error, Kind, Result};
 use crate::failure::NotStarted;
 use crate::networks::Networks;
@@ -53,21 +53,15 @@ impl Task {
         let before = self.record.clone();
         // What can be refused without having touched anything comes first.
         let partners = partners::find(&self.engine, &self.record)?;
-        if let Err(error) = self.take_resources(&partners).await {
-            self.release().await;
+        if let Err(error) = self.begin(&partners).await {
+            let held = self.release().await;
             self.record = before;
-            return Err(error);
-        }
-        self.record.error.clear();
-        self.record.stopped_by_user = false;
-        if let Err(error) = self.step(life::Event::Start).await {
-            self.release().await;
-            self.record = before;
+            self.give_back(held);
             return Err(error);
         }
         match self.launch(&partners).await {
             Ok(()) => {
-                self.publish("start", &[]);
+                self.publish_start();
                 tracing::info!(guest = %self.record.id, pid = self.record.pid, "started");
                 Ok(())
             }
@@ -78,23 +72,50 @@ impl Task {
         }
     }
 
-    /// Takes an id range and an address, which the record then names.
-    async fn take_resources(&mut self, partners: &Partners) -> Result<()> {
+    /// Takes an id range and an address, and records them and the intent.
+    async fn begin(&mut self, partners: &Partners) -> Result<()> {
+        self.take_ids(partners)?;
+        self.take_address().await?;
+        self.forget_last_end().await?;
+        self.record.error.clear();
+        self.record.stopped_by_user = false;
+        self.step(life::Event::Start).await
+    }
+
+    fn take_ids(&mut self, partners: &Partners) -> Result<()> {
         let ids = &self.engine.id_ranges;
-        self.record.id_range = match (partners.ids()?, self.record.host_user) {
-            (Ids::Host, None) => {
-                self.record.host_user = Some(HostUser::Partner);
-                None
-            }
-            (Ids::Own | Ids::Host, Some(_)) => None,
+        // A partner may have another user namespace than when this guest was last started.
+        let own = self.record.host_user.filter(|reason| *reason != HostUser::Partner);
+        (self.record.id_range, self.record.host_user) = match (partners.ids()?, own) {
+            (Ids::Own | Ids::Host, Some(reason)) => (None, Some(reason)),
+            (Ids::Host, None) => (None, Some(HostUser::Partner)),
             (Ids::Own, None) => {
-                Some(ids.take().map_err(|full| Error::new(Kind::Unavailable, full.to_string()))?)
+                let range = ids.take();
+                (Some(range.map_err(|full| Error::new(Kind::Unavailable, full.to_string()))?), None)
             }
-            (Ids::Shared(range), _) => {
+            (Ids::Shared(range), own) => {
                 ids.share(range);
-                Some(range)
+                (Some(range), own)
             }
         };
+        Ok(())
+    }
+
+    /// Removes the last run's exit file before the new run is recorded: whoever finds one later knows
+    /// which run it is of.
+    async fn forget_last_end(&self) -> Result<()> {
+        let path = self.engine.paths.exit_file(&self.record.id);
+        let removed = tokio::task::spawn_blocking(move || match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let doing = format!("remove {}", path.display());
+                Err(Error::caused(Kind::Unavailable, doing, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        });
+        removed.await.map_err(Error::internal("forget the last end"))?
+    }
+
+    async fn take_address(&mut self) -> Result<()> {
         match &self.record.spec.namespaces.network {
             Network::Bridge => {
                 let networks = Arc::clone(&self.engine.networks);
@@ -110,32 +131,29 @@ impl Task {
     }
 
     async fn launch(&mut self, partners: &Partners) -> Result<(), NotStarted> {
-        let child = self.spawn_shim(partners).await?;
+        self.shim = Some(self.spawn_shim(partners).await?);
         let dir = self.run_dir();
         // The shim greets when the guest's namespaces and root are there.
-        let (control, state) = match Control::connect_within(&dir, READY_MAX).await {
-            Ok(connected) => connected,
-            Err(error) => {
-                let gone = tokio::task::spawn_blocking(move || program::end(child)).await;
-                gone.map_err(Error::internal("end the shim"))?;
-                let error = Error::caused(Kind::Internal, "connect to the guest's shim", error);
-                return Err(error.into());
-            }
-        };
-        self.live = Some(Live { control, child: Some(child) });
+        let (control, state) = Control::connect_within(&dir, READY_MAX)
+            .await
+            .map_err(Error::internal("connect to the guest's shim"))?;
+        self.control = Some(control);
         let pid = ready(state.phase)?;
         self.connect_network(pid).await?;
         self.waiting.connect(&dir).await?;
         self.record.pid = Some(self.execute().await?);
         self.record.started = Some(now());
-        self.step(life::Event::Started).await?;
+        self.record.restarting = false;
+        self.advance(life::Event::Started)?;
+        // It runs: a full disk does not end it. The next daemon finds it by its shim.
+        self.save_logged().await;
         Ok(())
     }
 
     /// Lets the guest run its program.
     async fn execute(&mut self) -> Result<u32, NotStarted> {
-        let Some(live) = self.live.as_mut() else { unreachable!("`launch` has set it") };
-        match live.control.ask(Ask::Start).await.map_err(Error::internal("start the guest"))? {
+        let Some(control) = self.control.as_mut() else { unreachable!("`launch` has set it") };
+        match control.ask(Ask::Start).await.map_err(Error::internal("start the guest"))? {
             Answer::Started { pid } => Ok(pid),
             Answer::Failed(failure) => Err(failure.into()),
             other @ (Answer::Done | Answer::State(_)) => Err(out_of_turn(&other).into()),
@@ -155,8 +173,6 @@ impl Task {
                 log: log_plan(record.spec.log, engine.paths.log(&record.id)),
                 exit_file: engine.paths.exit_file(&record.id),
             };
-            // The last run's, which would be taken for this one's if the shim were killed.
-            crate::paths::remove_logged(&plan.exit_file, |path| std::fs::remove_file(path));
             let dir = engine
                 .paths
                 .make_run_dir(&record.id)
@@ -190,17 +206,18 @@ impl Task {
     /// Undoes a start that failed.
     async fn abandon(&mut self, failed: &NotStarted) {
         self.waiting.clear();
-        if let Some(live) = self.live.take() {
-            live.control.end_shim().await;
-            if let Some(child) = live.child {
-                let ended = tokio::task::spawn_blocking(move || program::end(child)).await;
-                ended.unwrap_or_else(|error| tracing::warn!(%error, "cannot end a shim"));
-            }
+        if let Some(control) = self.control.take() {
+            control.end_shim().await;
+        }
+        if let Some(child) = self.shim.take() {
+            let ended = tokio::task::spawn_blocking(move || program::end(child)).await;
+            ended.unwrap_or_else(|error| tracing::warn!(%error, "cannot end a shim"));
         }
         self.record.error = failed.error.to_string();
         self.record.started = Some(now());
         let exit = Exit { code: failed.code, oom_killed: false, at: now() };
-        self.record_end(exit, None).await;
+        let delay = if self.record.restarting { self.restart_delay(exit) } else { None };
+        self.record_end(exit, delay).await;
     }
 }
 

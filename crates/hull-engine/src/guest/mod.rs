@@ -7,6 +7,8 @@ pub(crate) mod exec;
 mod exit;
 mod handle;
 mod launch;
+mod news;
+mod stop;
 mod task;
 mod view;
 mod wait;

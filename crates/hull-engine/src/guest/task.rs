@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hull_model::id::ExecId;
-use hull_model::life::{self, Action, State};
+use hull_model::life::{self, State};
 use hull_model::name::Name;
 use hull_model::process::ExecSpec;
 use hull_model::signal::Signal;
@@ -34,7 +34,8 @@ const QUEUE: usize = 64;
 #[derive(Debug)]
 pub(super) enum Message {
     Start(Reply<()>),
-    Signal { signal: Signal, ends: bool, reply: Reply<()> },
+    /// Answered with how often the guest had ended when it got the signal.
+    Signal { signal: Signal, ends: bool, reply: Reply<u64> },
     Pause(Reply<()>),
     Resume(Reply<()>),
     Rename(Name, Reply<()>),
@@ -65,20 +66,17 @@ pub(crate) struct Task {
     pub(super) removed: bool,
     pub(super) view: watch::Sender<View>,
     pub(super) messages: mpsc::Receiver<Message>,
-    pub(super) live: Option<Live>,
+    /// The connection to the shim of a guest that lives.
+    pub(super) control: Option<Control>,
+    /// The shim, if this daemon started it: it must be reaped.
+    pub(super) shim: Option<Child>,
+    /// Why the shim cannot be reached although it may live, and when it is tried again.
+    pub(super) out_of_reach: Option<(ControlError, Instant)>,
     pub(super) waiting: Waiting,
     pub(super) execs: Arc<Execs>,
     /// When the restart policy starts it again.
     pub(super) restart_at: Option<Instant>,
     pub(super) last_delay: Duration,
-}
-
-/// What a task holds of a guest that is alive.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) control: Control,
-    /// The shim, if this daemon started it: it must be reaped.
-    pub(crate) child: Option<Child>,
 }
 
 /// What others hold of a task.
@@ -92,6 +90,7 @@ enum News {
     Message(Option<Message>),
     Shim(Result<Event, ControlError>),
     RestartDue,
+    ReachDue,
 }
 
 impl Task {
@@ -108,7 +107,9 @@ impl Task {
             removed: false,
             view,
             messages,
-            live: None,
+            control: None,
+            shim: None,
+            out_of_reach: None,
             waiting: Waiting::default(),
             execs: Arc::clone(&execs),
             restart_at: None,
@@ -122,8 +123,9 @@ impl Task {
         while !self.removed {
             let news = tokio::select! {
                 message = self.messages.recv() => News::Message(message),
-                event = next_event(self.live.as_mut()) => News::Shim(event),
+                event = next_event(self.control.as_mut()) => News::Shim(event),
                 () = due(self.restart_at) => News::RestartDue,
+                () = due(self.out_of_reach.as_ref().map(|(_, again)| *again)) => News::ReachDue,
             };
             // Boxed: an idle guest's task is then as small as the waiting above.
             match news {
@@ -131,6 +133,7 @@ impl Task {
                 News::Message(None) => break,
                 News::Shim(event) => Box::pin(self.on_shim(event)).await,
                 News::RestartDue => Box::pin(self.on_restart_due()).await,
+                News::ReachDue => Box::pin(self.adopt_living()).await,
             }
         }
     }
@@ -139,8 +142,11 @@ impl Task {
         match message {
             Message::Start(reply) => {
                 let outcome = self.start_by_user().await;
+                let failed = outcome.is_err();
                 answer(reply, outcome);
-                self.remove_if_failed_and_automatic().await;
+                if failed {
+                    self.remove_if_automatic().await;
+                }
             }
             Message::Signal { signal, ends, reply } => {
                 answer(reply, self.signal(signal, ends).await);
@@ -159,32 +165,46 @@ impl Task {
     async fn on_shim(&mut self, event: Result<Event, ControlError>) {
         match event {
             Ok(Event::Exited(exit)) => self.on_exit(Some(exit)).await,
-            Ok(Event::ExecExited { id, exit }) => self.on_exec_exit(id, &exit),
+            Ok(Event::ExecExited { id, exit }) => self.on_exec_exit(id, &exit).await,
             Ok(Event::Started { .. }) => {}
             Err(error) => {
+                // That the connection broke says nothing about the guest.
                 tracing::warn!(guest = %self.record.id, %error, "lost the guest's shim");
-                self.on_exit(None).await;
+                self.adopt_living().await;
             }
         }
     }
 
     async fn on_restart_due(&mut self) {
         self.restart_at = None;
-        self.record.restarting = false;
+        // It stays marked as restarting until it runs: a crash on the way does not end the policy.
         self.record.restarts += 1;
         if let Err(error) = self.start().await {
             tracing::warn!(guest = %self.record.id, %error, "the restart policy's start failed");
-            self.consider_restart().await;
+            if self.record.restarting && self.restart_at.is_none() {
+                self.restart_later().await;
+            }
         }
     }
 
-    /// Takes one step of the guest's life: decides, then records. The caller carries out.
-    pub(super) async fn step(&mut self, event: life::Event) -> Result<Option<Action>> {
-        let (state, action) = life::step(self.record.state, event)
+    /// Takes one step of the guest's life: decides, then records. The caller carries out. What
+    /// cannot be recorded does not happen.
+    pub(super) async fn step(&mut self, event: life::Event) -> Result<()> {
+        let before = self.record.state;
+        self.advance(event)?;
+        let saved = self.save().await;
+        if saved.is_err() {
+            self.record.state = before;
+        }
+        saved
+    }
+
+    /// Takes a step that has happened already, whether it can be recorded or not.
+    pub(super) fn advance(&mut self, event: life::Event) -> Result<()> {
+        let (state, _action) = life::step(self.record.state, event)
             .map_err(|refused| Error::new(Kind::Conflict, refused.to_string()))?;
         self.record.state = state;
-        self.save().await?;
-        Ok(action)
+        Ok(())
     }
 
     /// Writes the record, then shows it: nobody sees what a crash could undo.
@@ -194,15 +214,19 @@ impl Task {
         Ok(())
     }
 
+    /// Records what cannot be undone any more. On a full disk the shim and its exit file keep the
+    /// truth for the next daemon, and the view for this one.
+    pub(super) async fn save_logged(&mut self) {
+        if let Err(error) = self.save().await {
+            tracing::error!(guest = %self.record.id, %error, "cannot record the guest");
+            self.show();
+        }
+    }
+
     /// Shows the record as it is.
     pub(super) fn show(&self) {
         let record = Arc::new(self.record.clone());
         self.view.send_replace(View { record, exits: self.exits, removed: self.removed });
-    }
-
-    /// Tells everybody that `action` happened to this guest.
-    pub(super) fn publish(&self, action: impl Into<String>, extra: &[(&str, String)]) {
-        self.engine.publish(&self.record, action, extra);
     }
 
     /// Where the shim has its socket.
@@ -211,11 +235,14 @@ impl Task {
     }
 
     /// The connection to the shim of a guest that must run for what is asked.
-    pub(super) fn live(&mut self) -> Result<&mut Live> {
-        let refused = not_running(&self.record);
-        match (self.record.state, self.live.as_mut()) {
-            (State::Running | State::Paused, Some(live)) => Ok(live),
-            _ => Err(refused),
+    pub(super) fn control(&mut self) -> Result<&mut Control> {
+        if !matches!(self.record.state, State::Running | State::Paused) {
+            return Err(not_running(&self.record));
+        }
+        match (&mut self.control, &self.out_of_reach) {
+            (Some(control), _) => Ok(control),
+            (None, Some((reason, _))) => Err(Error::new(Kind::Unavailable, reason.to_string())),
+            (None, None) => Err(not_running(&self.record)),
         }
     }
 }
@@ -235,9 +262,9 @@ fn answer<T>(reply: Reply<T>, outcome: Result<T>) {
     reply.send(outcome).ok();
 }
 
-async fn next_event(live: Option<&mut Live>) -> Result<Event, ControlError> {
-    match live {
-        Some(live) => live.control.event().await,
+async fn next_event(control: Option<&mut Control>) -> Result<Event, ControlError> {
+    match control {
+        Some(control) => control.event().await,
         None => std::future::pending().await,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::error::{Error, Kind, Result};
 use crate::record::GuestRecord;
 
 /// A guest at one moment.
@@ -47,11 +48,12 @@ impl Watch {
         }
     }
 
-    /// Waits until `found` likes a view; the last view if there will be no other.
-    pub(crate) async fn until(&mut self, found: impl Fn(&View) -> bool) -> View {
-        // Without a task there is no further view: the last one has to do.
-        self.0.wait_for(|view| found(view)).await.ok();
-        self.now()
+    /// Waits until `found` likes a view; an error if the engine closes before one comes.
+    pub(crate) async fn until(&mut self, found: impl Fn(&View) -> bool) -> Result<View> {
+        match self.0.wait_for(|view| found(view)).await {
+            Ok(view) => Ok(view.clone()),
+            Err(_no_task) => Err(Error::new(Kind::Unavailable, "the engine is closing")),
+        }
     }
 
     /// Whether more output may come.

@@ -1,5 +1,6 @@
 //! The streams of a process, as a client sees them: there at once, connected when the guest starts.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -15,8 +16,11 @@ use crate::error::{Error, Result};
 
 /// A connection to a process: reading gives its output (behind Docker's 8-byte headers unless it
 /// has a terminal), writing goes to its input, shutting down ends the input.
-#[derive(Debug)]
-pub struct Streams(Inner);
+pub struct Streams {
+    inner: Inner,
+    /// What has to happen before a reader is told of the end.
+    end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
 
 #[derive(Debug)]
 enum Inner {
@@ -38,22 +42,37 @@ impl Streams {
     /// Streams that are connected when the sender is used.
     pub(crate) fn waiting() -> (oneshot::Sender<Connected>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Self(Inner::Waiting(receiver)))
+        (sender, Self { inner: Inner::Waiting(receiver), end: None })
     }
 
     /// Streams of a process that exists.
     pub(crate) fn connected(connected: Connected) -> Self {
-        Self(Inner::Connected(connected))
+        Self { inner: Inner::Connected(connected), end: None }
+    }
+
+    /// The same streams, whose reader is told of their end after `end`.
+    ///
+    /// An exec's client reads to the end and then asks for the exit code, which must be known then.
+    pub(crate) fn ending_after(self, end: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { end: Some(Box::pin(end)), ..self }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(end) = &mut self.end {
+            ready!(end.as_mut().poll(cx));
+            self.end = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<Option<&mut Connected>> {
-        if let Inner::Waiting(receiver) = &mut self.0 {
-            self.0 = match ready!(Pin::new(receiver).poll(cx)) {
+        if let Inner::Waiting(receiver) = &mut self.inner {
+            self.inner = match ready!(Pin::new(receiver).poll(cx)) {
                 Ok(connected) => Inner::Connected(connected),
                 Err(_never_started) => Inner::Ended,
             };
         }
-        Poll::Ready(match &mut self.0 {
+        Poll::Ready(match &mut self.inner {
             Inner::Connected(connected) => Some(connected),
             Inner::Waiting(_) | Inner::Ended => None,
         })
@@ -72,15 +91,27 @@ pub(crate) async fn attach(dir: &Path, request: Attach) -> Result<Connected> {
     Ok(Connected { stream, early })
 }
 
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
 impl AsyncRead for Streams {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(connected) = ready!(self.poll_connected(cx)) else { return Poll::Ready(Ok(())) };
+        let Some(connected) = ready!(self.poll_connected(cx)) else { return self.poll_end(cx) };
         if connected.early.is_empty() {
-            return Pin::new(&mut connected.stream).poll_read(cx, buffer);
+            let before = buffer.filled().len();
+            return match ready!(Pin::new(&mut connected.stream).poll_read(cx, buffer)) {
+                Ok(()) if buffer.filled().len() == before => self.poll_end(cx),
+                // The process ended before it had read all that was sent to it.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => self.poll_end(cx),
+                outcome => Poll::Ready(outcome),
+            };
         }
         let count = connected.early.len().min(buffer.remaining());
         buffer.put_slice(&connected.early[..count]);
