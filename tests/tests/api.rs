@@ -9,9 +9,9 @@ use serde_json::json;
 #[test]
 fn every_version_from_1_24_to_1_55_answers_and_no_other() {
     let d = daemon!();
-    d.run_detached("--name x busybox sleep 1000");
+    d.run_detached("--name xx busybox sleep 1000");
     for minor in 24..=55 {
-        for path in ["info", "version", "containers/json", "containers/x/json", "images/json"] {
+        for path in ["info", "version", "containers/json", "containers/xx/json", "images/json"] {
             let answer = d.get(&format!("/v1.{minor}/{path}"));
             assert_eq!(answer.status, 200, "1.{minor} {path}: {}", answer.text());
         }
@@ -28,16 +28,16 @@ fn every_version_from_1_24_to_1_55_answers_and_no_other() {
 #[test]
 fn shapes_turn_where_dockers_turn() {
     let d = daemon!();
-    d.docker("run -d --name x busybox sleep 1000").ok();
+    d.docker("run -d --name xx busybox sleep 1000").ok();
     let net = |version: &str| {
-        d.get(&format!("/v{version}/containers/x/json")).json()["NetworkSettings"].clone()
+        d.get(&format!("/v{version}/containers/xx/json")).json()["NetworkSettings"].clone()
     };
     assert!(net("1.51")["IPAddress"].is_string());
     assert!(net("1.52").get("IPAddress").is_none());
     assert!(net("1.52")["Networks"]["bridge"]["IPAddress"].is_string());
     let kind = |version: &str| {
         let mut client = d.connect();
-        let line = format!("POST /v{version}/containers/x/attach?stream=1&stdout=1");
+        let line = format!("POST /v{version}/containers/xx/attach?stream=1&stdout=1");
         client.request(&line, "Connection: Upgrade\r\nUpgrade: tcp\r\n", b"");
         client.head().headers["content-type"].clone()
     };
@@ -140,7 +140,7 @@ fn unknown_keys_of_the_configuration_are_named() {
         refused(&d, &["--config", config.to_str().unwrap()])
     };
     assert!(try_with(r#"{"no-such-key": 1}"#).contains("no-such-key"));
-    assert!(try_with(r#"{"debug": "yes"}"#).contains("debug"));
+    assert!(try_with(r#"{"debug": "yes"}"#).contains("line 1"));
     assert!(try_with("{").contains("daemon.json"));
     assert!(try_with(r#"{"log-driver": "syslog"}"#).contains("syslog"));
     assert!(refused(&d, &["--config", "/no/such/file"]).contains("/no/such/file"));

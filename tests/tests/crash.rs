@@ -131,7 +131,7 @@ fn killed_during_create_and_start() {
 fn killed_during_stop_and_remove() {
     killed_during(|d, round| {
         let body = json!({"Image": "busybox", "Cmd": ["sleep", "1000"],
-            "HostConfig": {"Binds": ["v:/v"]}});
+            "HostConfig": {"Binds": ["vol:/v"]}});
         let made = d.post(&format!("/containers/create?name=n{round}"), &body);
         let id = made.json()["Id"].as_str().unwrap().to_owned();
         d.call(&format!("POST /containers/{id}/start"));
@@ -173,7 +173,8 @@ fn a_shim_that_is_killed_ends_its_container_and_nothing_else() {
     rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
     gone(pid);
     d.until("victim", "exited");
-    assert_eq!(d.inspect("victim")["State"]["ExitCode"], 137);
+    // Nobody is left who could know how it ended.
+    assert_eq!(d.inspect("victim")["State"]["ExitCode"], 255);
     assert_eq!(d.docker(&format!("exec {other} echo fine")).ok(), "fine");
     d.docker("start victim").ok();
 }

@@ -88,12 +88,12 @@ fn anonymous_volumes_go_with_their_container_named_ones_stay() {
     let d = daemon!();
     d.docker("run --rm --network none -v /anonymous -v named:/named busybox true").ok();
     assert_eq!(d.docker("volume ls -q").ok(), "named");
-    d.docker("create --name x -v /anonymous busybox").ok();
-    let why = d.docker("create --name y -v named:/n busybox").run();
+    d.docker("create --name xx -v /anonymous busybox").ok();
+    let why = d.docker("create --name yy -v named:/n busybox").run();
     assert_eq!(why.status, 0);
     let why = d.docker("volume rm named").fails(1);
     assert!(why.contains("in use"), "{why}");
-    d.docker("rm -v x y").ok();
+    d.docker("rm -v xx yy").ok();
     d.docker("volume rm named").ok();
     assert_eq!(d.docker("volume ls -q").ok(), "");
 }
@@ -101,8 +101,8 @@ fn anonymous_volumes_go_with_their_container_named_ones_stay() {
 #[test]
 fn writes_stay_in_the_container_and_never_reach_the_image() {
     let d = daemon!();
-    d.docker("run --name w --network none busybox sh -c 'echo x > /x; rm /etc/group'").ok();
-    let seen = d.docker("start -a w").ok();
+    d.docker("run --name ww --network none busybox sh -c 'echo x > /x; rm /etc/group'").ok();
+    let seen = d.docker("start -a ww").ok();
     assert_eq!(seen, "");
     assert_eq!(
         d.docker("run --rm --network none busybox ls /etc").ok(),
@@ -119,10 +119,10 @@ fn paths_of_the_host_cannot_be_reached_through_links_in_the_image() {
     d.docker("rm evil").ok();
     let name = "hull-tests-escape";
     let target = std::path::Path::new("/etc").join(name);
-    d.docker("run --name l --network none busybox sh -c 'ln -s ../../../../../.. /link'").ok();
-    let out = d.docker("start -a l").run();
+    d.docker("run --name ll --network none busybox sh -c 'ln -s ../../../../../.. /link'").ok();
+    let out = d.docker("start -a ll").run();
     assert_ne!(out.status, 127);
-    let run = format!("run --rm --network none --volumes-from l -w /link/etc/{name} busybox pwd");
+    let run = format!("run --rm --network none --volumes-from ll -w /link/etc/{name} busybox pwd");
     d.docker(&run).run();
     assert!(!target.exists());
     fs::remove_dir_all("/tmp/hull-evil").unwrap_or_default();

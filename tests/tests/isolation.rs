@@ -29,10 +29,10 @@ fn root_inside_is_nobody_outside() {
 fn what_needs_the_hosts_users_says_so() {
     let d = daemon!();
     for (flags, name) in [
-        ("--privileged", "p"),
-        ("--pid host", "q"),
-        ("--network host", "n"),
-        ("--userns host", "u"),
+        ("--privileged", "pp"),
+        ("--pid host", "qq"),
+        ("--network host", "nn"),
+        ("--userns host", "uu"),
     ] {
         d.docker(&format!("run -d --name {name} {flags} busybox sleep 1000")).ok();
         let map = d.docker(&format!("exec {name} cat /proc/self/uid_map")).ok();
@@ -151,8 +151,8 @@ fn devices_are_the_few_that_are_harmless() {
     assert_eq!(
         seen,
         [
-            "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
-            "stdout", "tty", "urandom", "zero"
+            "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr",
+            "stdin", "stdout", "tty", "urandom", "zero"
         ]
     );
     let refused = d.docker("run --rm --network none busybox mknod /tmp/sda b 8 0").run();

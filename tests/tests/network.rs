@@ -16,23 +16,23 @@ fn none_has_loopback_and_nothing_else() {
 fn host_is_the_hosts_and_inspect_says_what_that_costs() {
     let d = daemon!();
     let own = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
-    let seen = d.docker("run --name h --network host busybox readlink /proc/self/ns/net").ok();
+    let seen = d.docker("run --name hn --network host busybox readlink /proc/self/ns/net").ok();
     assert_eq!(seen, own);
-    assert_eq!(d.inspect("h")["HostConfig"]["NetworkMode"], "host");
+    assert_eq!(d.inspect("hn")["HostConfig"]["NetworkMode"], "host");
     // The host's network needs the host's user namespace.
-    assert_eq!(d.inspect("h")["HostConfig"]["UsernsMode"], "host");
+    assert_eq!(d.inspect("hn")["HostConfig"]["UsernsMode"], "host");
 }
 
 #[test]
 fn the_bridge_gives_an_address_and_the_way_out() {
     let d = daemon!();
-    d.docker("run -d --name b busybox sleep 1000").ok();
+    d.docker("run -d --name bb busybox sleep 1000").ok();
     let gateway = d.bridge().trim_end_matches("/24").to_owned();
-    let net = d.inspect("b")["NetworkSettings"]["Networks"]["bridge"].clone();
+    let net = d.inspect("bb")["NetworkSettings"]["Networks"]["bridge"].clone();
     assert_eq!(net["Gateway"], *gateway);
     assert_eq!(net["IPPrefixLen"], 24);
     let address = net["IPAddress"].as_str().unwrap();
-    let run = |command: &str| d.docker(&format!("exec b {command}")).ok();
+    let run = |command: &str| d.docker(&format!("exec bb {command}")).ok();
     assert!(run("ip addr show eth0").contains(&format!("inet {address}/24")));
     assert!(run("ip link show eth0").contains(net["MacAddress"].as_str().unwrap()));
     assert!(run("ip route").contains(&format!("default via {gateway}")));
@@ -91,15 +91,15 @@ fn guests_on_the_bridge_reach_each_other_and_the_host_reaches_them() {
 #[test]
 fn a_guest_cannot_take_anothers_address_or_listen_to_its_packets() {
     let d = daemon!();
-    d.docker("run -d --name a busybox sleep 1000").ok();
-    d.docker("run -d --name b busybox sleep 1000").ok();
+    d.docker("run -d --name aa busybox sleep 1000").ok();
+    d.docker("run -d --name bb busybox sleep 1000").ok();
     let address = |name: &str| {
         let seen = d.inspect(name)["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].clone();
         seen.as_str().unwrap().to_owned()
     };
-    assert_ne!(address("a"), address("b"));
+    assert_ne!(address("aa"), address("bb"));
     // No right to configure links inside, by default.
-    let why = d.docker(&format!("exec a ip addr add {}/24 dev eth0", address("b"))).run();
+    let why = d.docker(&format!("exec aa ip addr add {}/24 dev eth0", address("bb"))).run();
     assert_ne!(why.status, 0, "{why:?}");
 }
 

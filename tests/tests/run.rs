@@ -90,7 +90,7 @@ fn users_are_looked_up_in_the_image() {
         let seen = d.docker("run --rm --network none --user").arg(user).arg("busybox").arg("id");
         assert_eq!(seen.ok(), want, "{user}");
     }
-    let why = d.docker("run --rm --network none --user nobody-here busybox true").fails(126);
+    let why = d.docker("run --rm --network none --user nobody-here busybox true").fails(125);
     assert!(why.contains("nobody-here"), "{why}");
     let groups = d.docker("run --rm --network none --group-add staff --group-add 77 busybox id -G");
     assert_eq!(groups.ok(), "0 50 77");
@@ -193,10 +193,10 @@ fn an_init_reaps_orphans_and_passes_signals_on() {
 #[test]
 fn exit_statuses_of_failed_starts_are_dockers() {
     let d = daemon!();
-    let missing = d.docker("run --network none --name x busybox /no/such/program").fails(127);
+    let missing = d.docker("run --network none --name xx busybox /no/such/program").fails(127);
     assert!(missing.contains("/no/such/program"), "{missing}");
-    assert_eq!(d.inspect("x")["State"]["Status"], "created");
-    assert_eq!(d.inspect("x")["State"]["ExitCode"], 127);
+    assert_eq!(d.inspect("xx")["State"]["Status"], "created");
+    assert_eq!(d.inspect("xx")["State"]["ExitCode"], 127);
     let missing = d.docker("run --rm --network none busybox no-such-program").fails(127);
     assert!(missing.contains("no-such-program"), "{missing}");
     let refused = d.docker("run --rm --network none busybox /etc/passwd").fails(126);
