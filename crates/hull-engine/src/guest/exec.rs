@@ -48,7 +48,10 @@ pub enum Progress {
 
 /// The execs of one guest, oldest first. The task changes their progress; handles add new ones.
 #[derive(Debug, Default)]
-pub(crate) struct Execs(Mutex<Vec<ExecView>>);
+pub(crate) struct Execs {
+    all: Mutex<Vec<ExecView>>,
+    changed: Notify,
+}
 
 impl Execs {
     /// Execs remembered for one guest; the oldest ended ones are forgotten for new ones.
@@ -110,11 +113,23 @@ impl Execs {
     /// False if there is no such exec.
     fn set(&self, id: ExecId, progress: Progress) -> bool {
         match self.lock().iter_mut().find(|view| view.id == id) {
-            Some(view) => {
-                view.progress = progress;
-                true
+            Some(view) => view.progress = progress,
+            None => return false,
+        }
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// Waits until the exec has ended, or is not known any more.
+    async fn ended(&self, id: ExecId) {
+        loop {
+            let changed = self.changed.notified();
+            match self.view(id).map(|view| view.progress) {
+                None | Some(Progress::Ended { .. }) => return,
+                Some(Progress::Created | Progress::Starting | Progress::Running(_)) => {
+                    changed.await;
+                }
             }
-            None => false,
         }
     }
 
@@ -128,10 +143,11 @@ impl Execs {
             };
             view.progress = Progress::Ended { code: 137, pid };
         }
+        self.changed.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<ExecView>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -35,11 +35,18 @@ const QUEUE: usize = 64;
 pub(super) enum Message {
     Start(Reply<()>),
     /// Answered with how often the guest had ended when it got the signal.
-    Signal { signal: Signal, ends: bool, reply: Reply<u64> },
+    Signal {
+        signal: Signal,
+        ends: bool,
+        reply: Reply<u64>,
+    },
     Pause(Reply<()>),
     Resume(Reply<()>),
     Rename(Name, Reply<()>),
-    Remove { volumes: bool, reply: Reply<()> },
+    Remove {
+        volumes: bool,
+        reply: Reply<()>,
+    },
     Resize(WindowSize, Reply<()>),
     Attach(AttachRequest, Reply<Streams>),
     StartExec(StartExec, Reply<Option<Streams>>),
