@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -65,14 +66,24 @@ impl Store {
 }
 
 fn lock(path: &Path) -> Result<File, DiskError> {
+    /// A daemon that was killed while it started a program leaves the lock to that program, until the
+    /// kernel executes it and closes the descriptor.
+    const PATIENCE: Duration = Duration::from_millis(500);
     let file = File::options().write(true).create(true).truncate(false).open(path);
     let file = file.at("open", path)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let taken = io::Error::new(io::ErrorKind::ResourceBusy, "another hull daemon has it");
-            Err(DiskError::new("lock", path, taken))
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let taken = "another hull daemon has it";
+                let taken = io::Error::new(io::ErrorKind::ResourceBusy, taken);
+                return Err(DiskError::new("lock", path, taken));
+            }
+            Err(e) => return Err(DiskError::new("lock", path, e.into())),
         }
-        Err(e) => Err(DiskError::new("lock", path, e.into())),
     }
 }
