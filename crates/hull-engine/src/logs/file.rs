@@ -31,16 +31,15 @@ impl LogFile {
     /// The place from which there are `lines` whole lines, or all if there are fewer.
     pub(crate) fn at_last(base: &Path, lines: u64) -> io::Result<Self> {
         let mut missing = lines;
-        let mut index = 0;
         let mut place = None;
-        while let Some(file) = open(&numbered(base, index))? {
+        for file in newest_first(base) {
+            let file = file?;
             let (offset, found) = last_lines(&file, missing)?;
             missing -= found;
             place = Some((file, offset));
             if missing == 0 {
                 break;
             }
-            index += 1;
         }
         let (current, offset) = place.map_or((None, 0), |(file, offset)| (Some(file), offset));
         Ok(Self { base: base.to_owned(), current, offset, partial: Vec::new() })
@@ -94,40 +93,24 @@ impl LogFile {
     fn open_next(&mut self) -> io::Result<bool> {
         let Some(current) = &self.current else { return Ok(false) };
         let inode = current.metadata()?.ino();
-        let mut index = 0;
         let mut newer = None;
-        while let Some(file) = open(&numbered(&self.base, index))? {
+        for file in newest_first(&self.base) {
+            let file = file?;
             if file.metadata()?.ino() == inode {
-                return Ok(match newer {
-                    Some(file) => {
-                        self.begin(file);
-                        true
-                    }
-                    None => false,
-                });
+                break;
             }
             newer = Some(file);
-            index += 1;
         }
-        // Rotated out of the kept ones while we read: go on with the oldest there is.
-        match newer {
-            Some(oldest) => {
-                self.begin(oldest);
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        // If the current one was rotated out of the kept ones while we read, this is the oldest.
+        let Some(next) = newer else { return Ok(false) };
+        self.begin(next);
+        Ok(true)
     }
 
     fn open_oldest(&mut self) -> io::Result<()> {
-        let mut index = 0;
-        let mut oldest = None;
-        while let Some(file) = open(&numbered(&self.base, index))? {
-            oldest = Some(file);
-            index += 1;
-        }
-        if let Some(file) = oldest {
-            self.begin(file);
+        let oldest = newest_first(&self.base).last();
+        if let Some(oldest) = oldest {
+            self.begin(oldest?);
         }
         Ok(())
     }
@@ -148,6 +131,18 @@ fn numbered(base: &Path, index: u32) -> PathBuf {
             PathBuf::from(name)
         }
     }
+}
+
+/// The files of a log. While it is rotated, one is missing for a moment.
+fn newest_first(base: &Path) -> impl Iterator<Item = io::Result<File>> {
+    let mut missing = 0;
+    let files = (0..).map(|index| open(&numbered(base, index)).transpose());
+    files
+        .take_while(move |file| {
+            missing += u32::from(file.is_none());
+            missing < 2
+        })
+        .flatten()
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
@@ -236,6 +231,19 @@ mod tests {
         rotate(&base);
         fs::write(&base, "4\n").unwrap();
         assert_eq!(all(&mut log), "22 3 4");
+    }
+
+    #[test]
+    fn a_log_is_whole_in_the_middle_of_a_rotation() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().join("x.log");
+        for text in ["1\n", "2\n"] {
+            rotate(&base);
+            fs::write(&base, text).unwrap();
+        }
+        rotate(&base);
+        assert_eq!(all(&mut LogFile::at_start(&base).unwrap()), "1 2");
+        assert_eq!(all(&mut LogFile::at_last(&base, 1).unwrap()), "2");
     }
 
     #[test]
