@@ -1,5 +1,6 @@
 //! The default bridge, and guests' places on it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +63,8 @@ pub(crate) struct Networks {
 struct State {
     defaults: Defaults,
     pool: Option<Pool>,
+    /// By address, the id of the endpoint that has it.
+    holders: BTreeMap<Ipv4Addr, String>,
     /// Whether bridge and rules were made by this daemon.
     up: bool,
 }
@@ -76,7 +79,7 @@ impl Networks {
         in_use: &[Endpoint],
     ) -> Result<Self> {
         let defaults = load(&store)?;
-        let state = Mutex::new(State { defaults, pool: None, up: false });
+        let state = Mutex::new(State { defaults, pool: None, holders: BTreeMap::new(), up: false });
         let networks = Self { config, instance, store, state };
         networks.remove_strays(in_use)?;
         if !in_use.is_empty() {
@@ -96,25 +99,26 @@ impl Networks {
             let text = "the default bridge network is disabled: use --network none or host";
             return Err(Error::new(Kind::Invalid, text));
         }
+        let id = crate::random::hex_id()?;
         self.ensure(&[])?;
         let mut state = self.lock();
-        let network_id = state.defaults.ids[0].clone();
-        let Some(BridgeNet { gateway, subnet, .. }) = state.defaults.bridge.clone() else {
-            unreachable!("`ensure` made it");
+        let State { defaults, pool, holders, .. } = &mut *state;
+        let (Some(BridgeNet { gateway, subnet, .. }), Some(pool)) = (&defaults.bridge, pool) else {
+            unreachable!("`ensure` made them");
         };
-        let Some(pool) = &mut state.pool else { unreachable!("`ensure` made it") };
         let full = |source| Error::caused(Kind::Unavailable, "find a free address", source);
         let address = match pool.allocate().map_err(full)? {
             IpAddr::V4(address) => address,
             IpAddr::V6(address) => unreachable!("{address} is not of an IPv4 subnet"),
         };
+        holders.insert(address, id.clone());
         Ok(Endpoint {
             network: BRIDGE.to_owned(),
-            network_id,
-            id: crate::random::hex_id()?,
+            network_id: defaults.ids[0].clone(),
+            id,
             address,
             prefix: subnet.prefix_len(),
-            gateway,
+            gateway: *gateway,
             mac: Mac::for_address(address.into()).octets(),
         })
     }
@@ -138,7 +142,12 @@ impl Networks {
     /// Takes a guest off its network and gives its address back. Blocks.
     pub(crate) fn detach(&self, endpoint: &Endpoint) -> Result<()> {
         let detached = endpoint::detach(&self.plan(endpoint)?);
-        if let Some(pool) = &mut self.lock().pool {
+        let mut state = self.lock();
+        let State { pool, holders, .. } = &mut *state;
+        if let Some(pool) = pool
+            && holders.get(&endpoint.address) == Some(&endpoint.id)
+        {
+            holders.remove(&endpoint.address);
             pool.release(endpoint.address.into());
         }
         detached.map_err(Error::internal("take the guest off its network"))
@@ -177,16 +186,22 @@ impl Networks {
         bridge::ensure(&plan).map_err(Error::internal("make the default bridge"))?;
         let mut pool = Pool::with_gateway(net.subnet.into(), net.gateway.into())
             .map_err(Error::internal("use the bridge's subnet"))?;
-        let mut guards = Vec::new();
+        let (mut guards, mut holders) = (Vec::new(), BTreeMap::new());
         for endpoint in in_use {
-            pool.claim(endpoint.address.into())
-                .map_err(Error::internal("take over an address in use"))?;
+            // A crash or another `bip` may have left a record that does not fit. Its guest has no
+            // network then; all others must not be without an engine.
+            if let Err(error) = pool.claim(endpoint.address.into()) {
+                tracing::warn!(address = %endpoint.address, %error, "cannot take over an address");
+                continue;
+            }
+            holders.insert(endpoint.address, endpoint.id.clone());
             guards.push(plan_on(&net, &self.instance, endpoint)?.guard());
         }
         let bridges = [(name, Exit::Masquerade)].into();
         let ruleset = Ruleset { instance: self.instance.clone(), bridges, guards };
         rules::apply(&ruleset).map_err(Error::internal("write the firewall rules"))?;
         state.pool = Some(pool);
+        state.holders = holders;
         state.up = true;
         Ok(())
     }

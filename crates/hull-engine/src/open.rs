@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::engine::{Engine, Inner, Parts};
-use crate::error::{Error, Result};
-use crate::guest::Guest;
+use crate::error::{Error, Kind, Result};
+use crate::guest::{Guest, Task};
 use crate::id_ranges::IdRanges;
 use crate::networks::{DEFAULT_INSTANCE, Networks};
 use crate::paths::Paths;
@@ -32,12 +32,14 @@ impl Engine {
         let prepared = tokio::task::spawn_blocking(move || prepare(config)).await;
         let (parts, records) = prepared.map_err(Error::internal("open the engine"))??;
         let engine = Self { inner: Inner::new(parts) };
-        engine.adopt_all(records).await?;
+        let tasks = engine.adopt_all(records).await?;
         engine.remove_strays().await?;
+        // Not before: what is started again would be taken for a stray.
+        tasks.into_iter().for_each(|task| engine.inner.run(task));
         Ok(engine)
     }
 
-    async fn adopt_all(&self, records: Vec<GuestRecord>) -> Result<()> {
+    async fn adopt_all(&self, records: Vec<GuestRecord>) -> Result<Vec<Task>> {
         {
             let mut index = self.inner.index();
             for record in &records {
@@ -53,24 +55,28 @@ impl Engine {
                 task
             });
         }
+        let mut tasks = Vec::new();
         while let Some(adopted) = adoptions.join_next().await {
-            let task = adopted.map_err(Error::internal("take over a guest"))?;
-            self.inner.run(task);
+            tasks.push(adopted.map_err(Error::internal("take over a guest"))?);
         }
-        Ok(())
+        Ok(tasks)
     }
 
-    /// Directories of guests without a record. Records are written before and removed after
-    /// everything else, so these are left over from a disk that lost the record.
+    /// Directories of guests without a record, or shims of guests that do not live. Records are
+    /// written before and removed after everything else, so these are left over from a disk that lost
+    /// what was last written to it.
     async fn remove_strays(&self) -> Result<()> {
-        let known: HashSet<String> =
-            self.guests().iter().map(|guest| guest.id().to_string()).collect();
+        let guests = self.guests();
+        let id = |guest: &Guest| guest.id().to_string();
+        let known: HashSet<String> = guests.iter().map(id).collect();
+        let lives = |guest: &&Guest| guest.view().is_running();
+        let alive: HashSet<String> = guests.iter().filter(lives).map(id).collect();
         let inner = Arc::clone(&self.inner);
         let removed = tokio::task::spawn_blocking(move || {
             for id in names_in(&inner.paths.run_dirs()) {
-                if !known.contains(&id) {
+                if !alive.contains(&id) {
                     let dir = inner.paths.run_dirs().join(&id);
-                    tracing::warn!(dir = %dir.display(), "removing the remains of an unknown guest");
+                    tracing::warn!(dir = %dir.display(), "removing the remains of a guest");
                     shim::program::end_of(&dir);
                     crate::paths::remove_logged(&dir, |dir| fs::remove_dir_all(dir));
                 }
@@ -95,6 +101,7 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
     for root in [&paths.data_root, &paths.exec_root] {
         private_dir(root).map_err(Error::internal(format!("make {}", root.display())))?;
     }
+    claim_exec_root(&paths)?;
     let doing = format!("open the store at {}", paths.data_root.display());
     let store = Arc::new(Store::open(&paths.data_root).map_err(of_store(doing))?);
     let records = GuestRecords(Arc::clone(&store)).load()?;
@@ -109,7 +116,10 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
     let init = install(hull_programs::INIT)?;
     let taken = records.iter().filter_map(|record| record.id_range);
     let id_ranges = IdRanges::new(config.id_pool, taken);
-    let in_use: Vec<_> = records.iter().filter_map(|record| record.endpoint.clone()).collect();
+    let mut in_use: Vec<_> = records.iter().filter(|record| record.endpoint.is_some()).collect();
+    // Those that are known to run come first: if two records name one address, it is theirs.
+    in_use.sort_by_key(|record| record.pid.is_none());
+    let in_use: Vec<_> = in_use.iter().filter_map(|record| record.endpoint.clone()).collect();
     let instance = instance_of(&paths.data_root)?;
     let bridge = config.bridge.clone();
     let networks = Networks::open(Arc::clone(&store), instance, bridge, &in_use)?;
@@ -118,6 +128,33 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
         .map_err(Error::internal("set up the registry client"))?;
     let parts = Parts { config, paths, host, shim, init, store, networks, id_ranges, registry };
     Ok((parts, records))
+}
+
+/// Makes sure that no engine with other data has its guests in this exec root: they would be taken
+/// for remains of ours, and ended.
+fn claim_exec_root(paths: &Paths) -> Result<()> {
+    let file = paths.exec_root.join("data-root");
+    let doing = || format!("look whose {} is", paths.exec_root.display());
+    let own = fs::canonicalize(&paths.data_root).map_err(Error::internal(doing()))?;
+    let own = own.as_os_str().as_encoded_bytes();
+    match fs::read(&file) {
+        Ok(found) if found == own => return Ok(()),
+        // A crash may have left it empty.
+        Ok(found) if !found.is_empty() => {
+            let text = format!(
+                "exec root {} belongs to the engine with data root {}; hint: choose another one, \
+                 or remove {} if that engine is no more",
+                paths.exec_root.display(),
+                String::from_utf8_lossy(&found),
+                file.display()
+            );
+            return Err(Error::new(Kind::Conflict, text));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::caused(Kind::Internal, doing(), error)),
+    }
+    fs::write(&file, own).map_err(Error::internal(doing()))
 }
 
 /// Names this engine's things in the kernel: its own name for each data root.
