@@ -47,18 +47,22 @@ impl Engine {
     /// left.
     pub async fn create(&self, request: Create) -> Result<Created> {
         let inner = Arc::clone(&self.inner);
-        let record = tokio::task::spawn_blocking(move || inner.make(request)).await;
-        let record = record.map_err(Error::internal("create a container"))??;
-        let id = record.id;
-        self.inner.publish(&record, "create", &[]);
-        self.inner.serve(record);
-        Ok(Created { id, warnings: Vec::new() })
+        // Served there and not here: whoever asked may leave meanwhile, and it would be made and
+        // found by nobody.
+        let made = tokio::task::spawn_blocking(move || {
+            let record = inner.make(request)?;
+            let id = record.id;
+            inner.publish(&record, "create", &[]);
+            inner.serve(record);
+            Ok(Created { id, warnings: Vec::new() })
+        });
+        made.await.map_err(Error::internal("create a container"))?
     }
 }
 
 impl Inner {
     fn make(&self, Create { name, spec }: Create) -> Result<GuestRecord> {
-        // Until the record is written, so that neither image nor volumes go after they were found.
+        // Until the index knows, so that neither image nor volumes go after they were found.
         let taking = self.taking();
         let image = self.find_image(&spec.image)?;
         let defaults = image.config.config.clone().unwrap_or_default();
@@ -72,13 +76,14 @@ impl Inner {
             .host_user_reason(spec.security.privileged)
             .or(self.config.host_users.then_some(hull_model::namespace::HostUser::Daemon));
         let name = self.reserve_name(name, id)?;
-        let record = GuestRecord {
+        let mut record = GuestRecord {
             id,
             name,
             created: Timestamp::from(SystemTime::now()),
             spec,
             image: image.id,
-            state: State::Created,
+            // Until it is whole: a daemon that opens the engine then takes it back.
+            state: State::Removing,
             pid: None,
             started: None,
             exit: None,
@@ -91,9 +96,16 @@ impl Inner {
             endpoint: None,
             mounts,
         };
-        let saved = self.records.save_blocking(&record);
+        self.index().begin(&record);
         drop(taking);
-        let made = saved.and_then(|()| self.make_files(&record, &image.layer_dirs));
+        let made = self
+            .records
+            .save_blocking(&record)
+            .and_then(|()| self.make_files(&record, &image.layer_dirs))
+            .and_then(|()| {
+                record.state = State::Created;
+                self.records.save_blocking(&record)
+            });
         if let Err(error) = made {
             self.unmake(&record);
             return Err(error);
@@ -136,8 +148,11 @@ impl Inner {
                 make_source(record, mount)?;
                 continue;
             };
-            let (volume, _) =
+            let (volume, made) =
                 crate::volumes::make(&self.store, name, BTreeMap::new(), mount.anonymous)?;
+            if made {
+                crate::volumes::publish(&self.events, "create", name);
+            }
             if copies(&record.spec.mounts, mount) {
                 fill(layers, Path::new(mount.target.as_str()), &volume.path)?;
             }
@@ -160,7 +175,7 @@ impl Inner {
         let removed = self.store.writables.remove(&id).map_err(of_store("remove"));
         removed.unwrap_or_else(|error| log("remove the files", error));
         self.records.delete_blocking(&record.id).unwrap_or_else(|e| log("remove the record", e));
-        self.index().give_name_back(&record.name);
+        self.index().remove(&record.id, &record.name);
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     index: Mutex<Index>,
     taking: Mutex<()>,
     tasks: Mutex<JoinSet<()>>,
+    /// What is done without anybody waiting for it.
+    errands: Mutex<JoinSet<()>>,
     closing: AtomicBool,
 }
 
@@ -115,9 +117,12 @@ impl Engine {
 
     /// Stops serving guests, and the guests too if told so. Everything is on disk already.
     pub async fn close(&self, guests: Guests) -> Result<()> {
-        self.inner.closing.store(true, Ordering::Release);
         if guests == Guests::Stop {
+            self.inner.closing.store(true, Ordering::Release);
             self.stop_all().await;
+            // Whoever takes guests off their network is done before the network goes.
+            let errands = std::mem::take(&mut *self.inner.errands());
+            errands.join_all().await;
             let networks = Arc::clone(&self.inner.networks);
             let removed = tokio::task::spawn_blocking(move || networks.remove_all()).await;
             removed.map_err(Error::internal("remove the networks"))??;
@@ -125,6 +130,8 @@ impl Engine {
         }
         let mut tasks = std::mem::take(&mut *self.inner.tasks());
         tasks.shutdown().await;
+        let errands = std::mem::take(&mut *self.inner.errands());
+        errands.join_all().await;
         Ok(())
     }
 
@@ -141,7 +148,8 @@ impl Engine {
                     Ok(()) | Err(_) => {}
                 }
                 if guest.record().spec.auto_remove {
-                    guest.wait(WaitFor::Removed).await;
+                    // An engine that closes meanwhile has no guests to wait for.
+                    guest.wait(WaitFor::Removed).await.ok();
                 }
             });
         }
@@ -168,6 +176,7 @@ impl Inner {
             index: Mutex::default(),
             taking: Mutex::default(),
             tasks: Mutex::default(),
+            errands: Mutex::default(),
             closing: AtomicBool::new(false),
         })
     }
@@ -185,6 +194,14 @@ impl Inner {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The errands under way. Those that ended are let go of here, so the set does not grow.
+    fn errands(&self) -> MutexGuard<'_, JoinSet<()>> {
+        let mut errands = self.errands.lock().unwrap_or_else(PoisonError::into_inner);
+        while errands.try_join_next().is_some() {}
+        errands
+    }
+
+    /// Whether all guests are being stopped, so that none is started again.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
     }
@@ -221,7 +238,7 @@ impl Inner {
     /// milliseconds, and the address is not given to anybody else before.
     pub(crate) fn detach_later(&self, guest: GuestId, endpoint: crate::record::Endpoint) {
         let networks = Arc::clone(&self.networks);
-        self.tasks().spawn_blocking(move || {
+        self.errands().spawn_blocking(move || {
             if let Err(error) = networks.detach(&endpoint) {
                 tracing::warn!(%guest, %error, "cannot take the guest off its network");
             }
@@ -229,17 +246,13 @@ impl Inner {
     }
 
     /// Deletes a guest's files, and the volumes that were made for it alone.
-    pub(crate) async fn delete_files(&self, record: &GuestRecord) -> Result<()> {
-        let store = Arc::clone(&self.store);
-        let id = record.id.to_string();
-        let own = record.mounts.iter().filter(|mount| mount.anonymous);
-        let own: Vec<_> = own.filter_map(|mount| mount.volume.clone()).collect();
-        self.paths.remove_run_dir(&record.id);
+    pub(crate) async fn delete_files(self: &Arc<Self>, record: &GuestRecord) -> Result<()> {
+        let (inner, record) = (Arc::clone(self), record.clone());
         let deleted = tokio::task::spawn_blocking(move || {
-            for volume in own {
-                crate::volumes::delete(&store, &volume)?;
-            }
-            store.writables.remove(&id).map_err(of_store("remove the guest's files"))
+            inner.paths.remove_run_dir(&record.id);
+            crate::volumes::delete_own(&inner, &record)?;
+            let id = record.id.to_string();
+            inner.store.writables.remove(&id).map_err(of_store("remove the guest's files"))
         });
         deleted.await.map_err(Error::internal("remove the guest's files"))?
     }

@@ -13,6 +13,7 @@ use hull_store::image::{About, Force, HistoryRow, Image, Loaded, Named, Removed,
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::guest::Guest;
+use crate::record::GuestRecord;
 use crate::records::of_store;
 
 /// Access to the images of an engine.
@@ -119,9 +120,12 @@ impl Images {
     }
 
     fn users(&self, image: &Digest) -> Vec<User> {
+        let records = self.engine.inner.index().records();
+        let users = records.iter().filter(|record| record.image == *image);
+        let running = |record: &GuestRecord| record.state.is_alive() || record.restarting;
         let user =
-            |guest: Guest| User { name: guest.id().short(), running: guest.view().is_running() };
-        self.guests(image).into_iter().map(user).collect()
+            |record: &Arc<GuestRecord>| User { name: record.id.short(), running: running(record) };
+        users.map(user).collect()
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {

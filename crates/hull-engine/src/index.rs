@@ -1,32 +1,49 @@
 //! Finding guests by id, part of an id, or name.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use hull_model::id::GuestId;
 use hull_model::name::Name;
 
 use crate::error::{Error, Kind, Result};
 use crate::guest::Guest;
+use crate::record::GuestRecord;
 
 /// All guests, and whose each name is.
 #[derive(Default)]
 pub(crate) struct Index {
     guests: BTreeMap<GuestId, Guest>,
+    /// Those that are being created: not found by anybody, but what they use is in use.
+    making: BTreeMap<GuestId, Arc<GuestRecord>>,
     names: HashMap<Name, GuestId>,
 }
 
 impl Index {
     pub(crate) fn add(&mut self, guest: Guest) {
+        self.making.remove(&guest.id());
         self.guests.insert(guest.id(), guest);
+    }
+
+    /// The guest of `record` is being created: [`Self::add`] or [`Self::remove`] follows.
+    pub(crate) fn begin(&mut self, record: &GuestRecord) {
+        self.making.insert(record.id, Arc::new(record.clone()));
     }
 
     pub(crate) fn remove(&mut self, id: &GuestId, name: &Name) {
         self.guests.remove(id);
+        self.making.remove(id);
         self.give_name_back(name);
     }
 
     pub(crate) fn all(&self) -> Vec<Guest> {
         self.guests.values().cloned().collect()
+    }
+
+    /// The records of all guests, also of those that are being created.
+    pub(crate) fn records(&self) -> Vec<Arc<GuestRecord>> {
+        let made = self.guests.values().map(Guest::record);
+        made.chain(self.making.values().cloned()).collect()
     }
 
     /// Reserves `name` for `id`, in Docker's words if it is taken.

@@ -11,8 +11,10 @@ use hull_store::Store;
 use hull_store::records::Table;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Inner};
 use crate::error::{Error, Kind, Result};
+use crate::events::Events;
+use crate::record::GuestRecord;
 use crate::records::{of_records, of_store};
 
 const VOLUMES: Table = Table::new("volumes");
@@ -44,7 +46,7 @@ impl Volumes {
     pub fn create(&self, name: &Name, labels: BTreeMap<String, String>) -> Result<Volume> {
         let (volume, made) = make(&self.engine.inner.store, name, labels, false)?;
         if made {
-            self.publish("create", name);
+            publish(self.engine.events(), "create", name);
         }
         Ok(volume)
     }
@@ -55,7 +57,7 @@ impl Volumes {
         let name =
             name.unwrap_or_else(|bad| unreachable!("64 hexadecimal digits are a name: {bad}"));
         let (volume, _made) = make(&self.engine.inner.store, &name, labels, true)?;
-        self.publish("create", &name);
+        publish(self.engine.events(), "create", &name);
         Ok(volume)
     }
 
@@ -75,11 +77,8 @@ impl Volumes {
 
     /// The names of the guests that have the volume mounted, or would when they run.
     pub fn users(&self, name: &Name) -> Vec<Name> {
-        let uses = |record: &crate::record::GuestRecord| {
-            record.mounts.iter().any(|mount| mount.volume.as_ref() == Some(name))
-        };
-        let guests = self.engine.guests().into_iter().map(|guest| guest.record());
-        guests.filter(|record| uses(record)).map(|record| record.name.clone()).collect()
+        let users = users(&self.engine.inner, name);
+        users.iter().map(|record| record.name.clone()).collect()
     }
 
     /// How much disk its files take.
@@ -103,7 +102,7 @@ impl Volumes {
             return Err(Error::new(Kind::Conflict, text));
         }
         delete(&self.engine.inner.store, &volume.name)?;
-        self.publish("destroy", &volume.name);
+        publish(self.engine.events(), "destroy", &volume.name);
         Ok(())
     }
 
@@ -125,12 +124,32 @@ impl Volumes {
         }
         Ok((gone, bytes))
     }
+}
 
-    fn publish(&self, action: &str, name: &Name) {
-        let attributes = [("driver".to_owned(), "local".to_owned())].into();
-        let id = name.to_string();
-        self.engine.inner.events.publish(Subject::Volume, action, id, attributes);
+/// Tells everybody that `action` happened to a volume.
+pub(crate) fn publish(events: &Events, action: &str, name: &Name) {
+    let attributes = [("driver".to_owned(), "local".to_owned())].into();
+    events.publish(Subject::Volume, action, name.to_string(), attributes);
+}
+
+/// The guests that have the volume mounted, or would when they run.
+fn users(inner: &Inner, name: &Name) -> Vec<Arc<GuestRecord>> {
+    let mut records = inner.index().records();
+    records.retain(|record| record.mounts.iter().any(|mount| mount.volume.as_ref() == Some(name)));
+    records
+}
+
+/// Deletes the volumes that were made for a guest alone, except those that others use by now.
+pub(crate) fn delete_own(inner: &Inner, record: &GuestRecord) -> Result<()> {
+    let own = record.mounts.iter().filter(|mount| mount.anonymous);
+    for volume in own.filter_map(|mount| mount.volume.as_ref()) {
+        let _taking = inner.taking();
+        if users(inner, volume).iter().all(|user| user.id == record.id) {
+            delete(&inner.store, volume)?;
+            publish(&inner.events, "destroy", volume);
+        }
     }
+    Ok(())
 }
 
 /// Makes the volume unless it exists; tells whether it had to be made.
