@@ -23,10 +23,17 @@ impl Guest {
         }
         let cgroup = self.engine()?.cgroup_of(&record)?;
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
+        self.engine()?.publish(&record, "top", &[]);
         let listed = tokio::task::spawn_blocking(move || {
             let pids = cgroup.processes().map_err(Error::internal("list the guest's processes"))?;
             let pids: Vec<i32> = pids.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
-            select(&ps(&arguments)?, &pids)
+            // Only `-q` makes ps list processes that are not of its own terminal whatever else it
+            // is asked for; where that does not go together, it is asked without, as Docker does.
+            let list: Vec<_> = pids.iter().map(ToString::to_string).collect();
+            let mut selected = arguments.clone();
+            selected.extend(["-q".to_owned(), list.join(",")]);
+            let table = ps(&selected).or_else(|_does_not_go| ps(&arguments))?;
+            select(&table, &pids)
         });
         listed.await.map_err(Error::internal("list the guest's processes"))?
     }

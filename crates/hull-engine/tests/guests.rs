@@ -18,7 +18,7 @@ async fn the_built_in_image_runs_and_its_output_is_kept() {
     guest.start().await.unwrap();
     let mut seen = Vec::new();
     streams.read_to_end(&mut seen).await.unwrap();
-    assert_eq!(ended.await, 0, "{}", String::from_utf8_lossy(&seen));
+    assert_eq!(ended.await.unwrap(), 0, "{}", String::from_utf8_lossy(&seen));
     assert!(seen.len() > 100, "{seen:?}");
     let query = LogQuery { stdout: true, stderr: true, ..LogQuery::default() };
     let mut logs = guest.logs(query).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_guest_on_the_bridge_has_an_address_while_it_runs() {
     let guest = ground.create(spec).await;
     let ended = guest.wait(WaitFor::NextExit);
     guest.start().await.unwrap();
-    assert_eq!(ended.await, 0);
+    assert_eq!(ended.await.unwrap(), 0);
     assert_eq!(guest.record().endpoint, None);
     ground.close().await;
 }

@@ -23,9 +23,10 @@ pub(super) fn answer(guest: &Guest, call: &Call) -> Answer {
     // Registers now, not when the body is first read.
     let ended = guest.wait(until);
     let body = async move {
-        // Docker's `Error` is about the waiting itself, which cannot fail here: a guest that could not
-        // be started is told to whoever asked for the start.
-        let body = hull_api::container::wait::write(i64::from(ended.await), None);
+        // Docker's `Error` is about a start that failed, which is told to whoever asked for it. A daemon
+        // that closes breaks the answer off: no code is better than a wrong one.
+        let code = ended.await.map_err(io::Error::other)?;
+        let body = hull_api::container::wait::write(i64::from(code), None);
         let mut text = serde_json::to_vec(&body).map_err(io::Error::other)?;
         text.push(b'\n');
         Ok(Bytes::from(text))

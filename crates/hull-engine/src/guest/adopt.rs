@@ -5,7 +5,7 @@ use std::time::Duration;
 use hull_model::id::ExecId;
 use hull_model::life::State;
 use hull_model::time::Timestamp;
-use hull_shim::protocol::{Ask, Phase, State as Seen};
+use hull_shim::protocol::{Event, Phase, State as Seen};
 use tokio::time::Instant;
 
 use super::change::FREEZE_MAX;
@@ -52,6 +52,21 @@ impl Task {
                 self.out_of_reach = Some((error, Instant::now() + REACH_AGAIN));
             }
         }
+    }
+
+    /// The connection to the shim broke while something was asked. What the shim had said before
+    /// counts; else it is asked what became of the guest.
+    pub(super) async fn on_broken(&mut self) {
+        const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+        while let Some(control) = &mut self.control {
+            match tokio::time::timeout(LAST_WORDS_MAX, control.event()).await {
+                Ok(Ok(Event::Exited(exit))) => return self.on_exit(Some(exit)).await,
+                Ok(Ok(Event::ExecExited { id, exit })) => self.exec_ended(id, &exit),
+                Ok(Ok(Event::Started { .. })) => {}
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        self.adopt_living().await;
     }
 
     async fn adopt_seen(&mut self, control: Control, seen: Seen) {

@@ -175,8 +175,17 @@ impl Task {
 
     /// Asks the shim for something that either is done or has a reason why not.
     pub(super) async fn ask(&mut self, ask: Ask) -> Result<Answer> {
-        let answer = self.control()?.ask(ask).await;
-        match answer.map_err(Error::internal("ask the guest's shim"))? {
+        let answer = match self.control()?.ask(ask).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Boxed: to be taken over again may need asking again.
+                Box::pin(self.on_broken()).await;
+                // Most often the guest ended just now.
+                self.control()?;
+                return Err(Error::caused(Kind::Internal, "ask the guest's shim", error));
+            }
+        };
+        match answer {
             Answer::Failed(failure) => Err(crate::failure::of_shim(failure)),
             answer @ (Answer::Done | Answer::Started { .. } | Answer::State(_)) => Ok(answer),
         }

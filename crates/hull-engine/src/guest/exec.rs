@@ -238,6 +238,11 @@ impl Task {
 
     /// An exec ended: the shim may forget it, we remember its code for those who ask.
     pub(super) async fn on_exec_exit(&mut self, id: ExecId, exit: &ExitRecord) {
+        self.exec_ended(id, exit);
+        self.forget_exec(id).await;
+    }
+
+    pub(super) fn exec_ended(&self, id: ExecId, exit: &ExitRecord) {
         let pid = match self.execs.view(id).map(|view| view.progress) {
             Some(Progress::Running(pid)) => pid,
             _ => 0,
@@ -245,7 +250,6 @@ impl Task {
         self.execs.set(id, Progress::Ended { code: exit.code, pid });
         let extra = [("execID", id.to_string()), ("exitCode", exit.code.to_string())];
         self.publish("exec_die", &extra);
-        self.forget_exec(id).await;
     }
 }
 

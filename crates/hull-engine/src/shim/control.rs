@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hull_shim::client::{connect, hello};
 use hull_shim::frame::{Decoder, FrameError, encode};
-use hull_shim::protocol::{Answer, Ask, Event, Message, Request, State};
+use hull_shim::protocol::{Answer, Ask, Attach, Event, Message, Request, State};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -97,6 +97,25 @@ impl Control {
         let message = self.receive().await?;
         let Message::Event(event) = message else { return Err(unexpected(message)) };
         Ok(event)
+    }
+
+    /// Turns the connection into the streams of a process. The bytes are what was read of its output
+    /// already.
+    pub(crate) async fn attach(
+        mut self,
+        attach: Attach,
+    ) -> Result<(UnixStream, Vec<u8>), ControlError> {
+        self.send(&Request::Attach(attach)).await?;
+        loop {
+            match self.answer_in_time().await? {
+                Message::Attached => return Ok((self.stream, self.decoder.into_rest())),
+                // One may come between the greeting and the attachment.
+                Message::Event(_) => {}
+                other @ (Message::Welcome { .. }
+                | Message::Refused { .. }
+                | Message::Answer { .. }) => return Err(unexpected(other)),
+            }
+        }
     }
 
     /// Kills the shim, and with it its guest; returns once it is gone.

@@ -61,6 +61,8 @@ pub(crate) fn start(program: BorrowedFd<'_>, run_dir: &Path) -> Result<Child, Pr
         stdout.take(limit).read_to_end(&mut announced).map_err(failed("listen to"))?;
     }
     if announced == LISTENING {
+        // It has let go of its end, and has nothing more to say there.
+        drop(child.stderr.take());
         return Ok(child);
     }
     let mut reason = String::new();

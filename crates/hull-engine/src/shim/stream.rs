@@ -6,13 +6,13 @@ use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use hull_shim::client::Client;
 use hull_shim::protocol::Attach;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
+use crate::shim::control::{Control, ControlError};
 
 /// A connection to a process: reading gives its output (behind Docker's 8-byte headers unless it
 /// has a terminal), writing goes to its input, shutting down ends the input.
@@ -81,13 +81,9 @@ impl Streams {
 
 /// Attaches to a process of the shim in `dir`.
 pub(crate) async fn attach(dir: &Path, request: Attach) -> Result<Connected> {
-    let dir = dir.to_owned();
-    let attached = tokio::task::spawn_blocking(move || Client::attach(&dir, request)).await;
-    let (stream, early) = attached
-        .map_err(Error::internal("attach"))?
-        .map_err(Error::internal("attach to the guest"))?;
-    stream.set_nonblocking(true).map_err(Error::internal("attach to the guest"))?;
-    let stream = UnixStream::from_std(stream).map_err(Error::internal("attach to the guest"))?;
+    let attached: Result<_, ControlError> =
+        async { Control::connect(dir).await?.0.attach(request).await }.await;
+    let (stream, early) = attached.map_err(Error::internal("attach to the guest"))?;
     Ok(Connected { stream, early })
 }
 
