@@ -37,7 +37,9 @@ fn what_needs_the_hosts_users_says_so() {
         d.docker(&format!("run -d --name {name} {flags} busybox sleep 1000")).ok();
         let map = d.docker(&format!("exec {name} cat /proc/self/uid_map")).ok();
         assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "0", "4294967295"], "{flags}");
-        assert_eq!(d.inspect(name)["HostConfig"]["UsernsMode"], "host", "{flags}");
+        let seen = &d.inspect(name)["Hull"];
+        assert_eq!(seen["UserNamespace"], "host", "{flags}");
+        assert!(!seen["Why"].as_str().unwrap().is_empty(), "{flags}: {seen}");
     }
 }
 

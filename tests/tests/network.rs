@@ -20,7 +20,7 @@ fn host_is_the_hosts_and_inspect_says_what_that_costs() {
     assert_eq!(seen, own);
     assert_eq!(d.inspect("hn")["HostConfig"]["NetworkMode"], "host");
     // The host's network needs the host's user namespace.
-    assert_eq!(d.inspect("hn")["HostConfig"]["UsernsMode"], "host");
+    assert_eq!(d.inspect("hn")["Hull"]["UserNamespace"], "host");
 }
 
 #[test]

@@ -118,7 +118,8 @@ fn events_tell_the_story_in_order() {
     assert_eq!(past("--filter label=x=y --filter event=create"), "create");
     assert_eq!(past("--filter label=x=z"), "");
     assert!(past("--filter type=image").contains("load"));
-    let raw = d.get("/events?since=1&until=4000000000&filters={%22event%22:[%22die%22]}").text();
+    let raw =
+        d.get(&format!("/events?since=1&until={now}&filters={{%22event%22:[%22die%22]}}")).text();
     let event: serde_json::Value = serde_json::from_str(raw.lines().next().unwrap()).unwrap();
     assert_eq!(event["Actor"]["Attributes"]["exitCode"], "0");
     assert_eq!(event["Actor"]["Attributes"]["name"], "ev");

@@ -147,7 +147,7 @@ async fn create(app: &App, call: Call) -> Answer {
     let platform = create::read_platform(call.query.text("platform"))?;
     let context =
         Context { version: call.version, cpus: app.host().cpus, log: app.engine().config().log };
-    let body = app.body(call).await?;
+    let body = app.json_body(call).await?;
     let created = create::read(&body, &context)?;
     let mut spec = created.spec;
     spec.shm_size = spec.shm_size.or(app.settings().shm_size);

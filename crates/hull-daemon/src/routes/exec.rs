@@ -3,6 +3,7 @@
 use http::StatusCode;
 use hull_api::container::requests;
 use hull_api::exec::{self, ExecStart};
+use hull_api::stream::{Output, frame};
 use hull_engine::{AttachRequest, Guest, Progress};
 use hull_model::id::ExecId;
 
@@ -10,11 +11,12 @@ use super::attach::{Takeover, keys, raw};
 use super::table::Exec;
 use super::{Answer, App, Call};
 use crate::http::answer::{Failure, json, json_with, ok};
+use crate::http::body::ByteStream;
 
 /// Prepares a process in a guest.
 pub(super) async fn create(app: &App, guest: &Guest, call: Call) -> Answer {
     let version = call.version;
-    let body = app.body(call).await?;
+    let body = app.json_body(call).await?;
     let spec = exec::read(&body, version)?;
     // Checked now: later the client is already attached.
     keys(&spec.detach_keys)?;
@@ -49,7 +51,7 @@ async fn start(app: &App, guest: &Guest, id: ExecId, call: Call) -> Answer {
     let spec = guest.exec(id).ok_or_else(|| missing(id))?.spec;
     let (version, headers) = (call.version, call.headers.clone());
     // Read whole before the connection is taken over: what follows is the process's input.
-    let body = app.body(call).await?;
+    let body = app.json_body(call).await?;
     let ExecStart { detach, size } = exec::read_start(&body, &spec)?;
     if detach {
         guest.start_exec(id, None, size).await?;
@@ -59,9 +61,28 @@ async fn start(app: &App, guest: &Guest, id: ExecId, call: Call) -> Answer {
     let [stdin, stdout, stderr] = streams.attach;
     let request = AttachRequest { stdin: stdin && streams.stdin, stdout, stderr };
     let detach = if streams.tty && request.stdin { Some(keys(&spec.detach_keys)?) } else { None };
-    let attached = guest.start_exec(id, Some(request), size).await?;
-    let takeover = Takeover { version, headers: &headers, tty: streams.tty, detach, past: None };
+    let (attached, past) = match guest.start_exec(id, Some(request), size).await {
+        Ok(attached) => (attached, None),
+        // Docker's clients expect to be attached by then: they print what comes, and ask for the
+        // exit code, which tells a missing program (127) from one that cannot run (126).
+        Err(error) if was_tried(guest, id) => (None, Some(reason(&error, streams.tty))),
+        Err(error) => return Err(error.into()),
+    };
+    let takeover = Takeover { version, headers: &headers, tty: streams.tty, detach, past };
     Ok(raw(takeover, attached))
+}
+
+/// Whether the process was to be started and could not be.
+fn was_tried(guest: &Guest, id: ExecId) -> bool {
+    let progress = guest.exec(id).map(|view| view.progress);
+    matches!(progress, Some(Progress::Ended { pid: 0, .. }))
+}
+
+/// The reason as output of the process.
+fn reason(error: &hull_engine::Error, tty: bool) -> ByteStream {
+    let text = format!("{error}\r\n").into_bytes();
+    let bytes = if tty { text } else { frame(Output::Stdout, &text) };
+    Box::pin(futures_util::stream::once(std::future::ready(Ok(bytes.into()))))
 }
 
 fn missing(id: ExecId) -> Failure {

@@ -103,7 +103,7 @@ async fn pull(app: &App, pull: Pull) -> Answer {
     let (news, mut listened) = mpsc::channel(REPORTS_MAX);
     let (sender, reports) = mpsc::channel(REPORTS_MAX);
     let work = async move {
-        let pulling = async { images.pull(pull, news).await.map_err(Failure::from) };
+        let pulling = async { images.pull(pull, news).await.map_err(not_pulled) };
         let telling = async {
             while let Some(news) = listened.recv().await {
                 for message in messages(&reference, news) {
@@ -116,6 +116,15 @@ async fn pull(app: &App, pull: Pull) -> Answer {
         pulled.map(drop)
     };
     Ok(stream("application/json", start(work, reports).await?))
+}
+
+/// Why an image was not pulled. Docker answers 500 where the registry wants a password: at a 401
+/// its CLI asks for one, even where nobody can answer.
+fn not_pulled(error: hull_engine::Error) -> Failure {
+    if error.kind == Kind::Unauthorized {
+        return Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    }
+    error.into()
 }
 
 fn messages(reference: &Reference, news: PullProgress) -> Vec<Message> {

@@ -21,7 +21,7 @@ mod wait;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hull_api::refusal::Refusal;
 use hull_api::version::ApiVersion;
@@ -151,6 +151,19 @@ impl App {
     /// The whole body of a request with JSON.
     async fn body(&self, call: Call) -> Result<Bytes, Failure> {
         self.0.bodies.read(call.body).await
+    }
+
+    /// Reads a body that must say it is JSON, as Docker wants it: no form of a web page can.
+    async fn json_body(&self, call: Call) -> Result<Bytes, Failure> {
+        let kind = call.headers.get(CONTENT_TYPE).cloned();
+        let body = self.body(call).await?;
+        let kind = kind.as_ref().map_or("", |kind| kind.to_str().unwrap_or("not text"));
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if essence.eq_ignore_ascii_case("application/json") || (kind.is_empty() && body.is_empty()) {
+            return Ok(body);
+        }
+        let wanted = "must be 'application/json'";
+        Err(Failure::invalid(format!("unsupported Content-Type header ({kind}): {wanted}")))
     }
 
     /// Runs `work` where it may block.

@@ -28,7 +28,7 @@ pub(super) async fn answer(app: &App, route: Volume, call: Call) -> Answer {
             Ok(json(&volume::list(wanted.await?)))
         }
         Volume::Create => {
-            let body = app.body(call).await?;
+            let body = app.json_body(call).await?;
             let wanted = volume::read(&body)?;
             let made = app.blocking(move |engine| match wanted.name {
                 Some(name) => Ok(engine.volumes().create(&name, wanted.labels)?),
