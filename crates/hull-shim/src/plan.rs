@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hull_container::plan::LaunchPlan;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Streams, VERSION};
@@ -40,6 +42,28 @@ pub struct LogPlan {
     pub size_max: Option<u64>,
     /// Files kept, the current one included. At least 1.
     pub files_max: u32,
+}
+
+/// Opens the plan and locks it, to be a shim's standard input: the lock is then the shim's, from
+/// before it executes until it is gone.
+pub fn hold(run_dir: &Path) -> io::Result<fs::File> {
+    let plan = fs::File::open(run_dir.join(PLAN_FILE))?;
+    rustix::fs::flock(&plan, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(plan)
+}
+
+/// Whether a shim of this run directory lives, also one that does not listen yet or any more.
+pub fn is_held(run_dir: &Path) -> io::Result<bool> {
+    let plan = match fs::File::open(run_dir.join(PLAN_FILE)) {
+        // The plan comes before the shim.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    match rustix::fs::flock(&plan, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The plan file cannot be written or read.

@@ -1,5 +1,7 @@
 //! Taking over a guest: from the daemon that was there before, or after its connection broke.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use hull_model::id::ExecId;
@@ -36,17 +38,17 @@ impl Task {
     pub(super) async fn adopt_living(&mut self) {
         self.control = None;
         self.out_of_reach = None;
-        match Control::connect(&self.run_dir()).await {
-            Ok((control, seen)) => self.adopt_seen(control, seen).await,
-            Err(error) if error.means_gone() => {
-                tracing::info!(guest = %self.record.id, %error, "its shim is gone");
+        match find(&self.run_dir()).await {
+            Found::Shim(control, seen) => self.adopt_seen(*control, seen).await,
+            Found::Nothing => {
+                tracing::info!(guest = %self.record.id, "its shim is gone");
                 let ended = self.engine.paths.exit_record(&self.record.id);
                 if self.record.state == State::Starting && ended.is_none() {
                     return self.undo_start().await;
                 }
                 self.on_exit(ended).await;
             }
-            Err(error) => {
+            Found::Silence(error) => {
                 // The guest lives as far as anybody knows, so it is left alone.
                 tracing::warn!(guest = %self.record.id, %error, "its shim cannot be talked to");
                 self.out_of_reach = Some((error, Instant::now() + REACH_AGAIN));
@@ -149,10 +151,36 @@ impl Task {
     }
 }
 
-impl ControlError {
-    /// Whether this means that there is no shim, and so no guest. Anything else may pass.
-    fn means_gone(&self) -> bool {
-        use std::io::ErrorKind::{ConnectionRefused, NotFound};
-        matches!(self, Self::Socket(error) if matches!(error.kind(), NotFound | ConnectionRefused))
+/// What there is where a shim should be.
+enum Found {
+    Shim(Box<Control>, Seen),
+    Nothing,
+    /// One that cannot be talked to, for this reason.
+    Silence(ControlError),
+}
+
+/// Looks for the shim of a run directory. One that begins or ends just now is waited for: it holds
+/// the plan's lock while it does not listen, and it must be gone before its guest is started again.
+async fn find(run_dir: &Path) -> Found {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    const LOOK_AGAIN: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let error = match Control::connect(run_dir).await {
+            Ok((control, seen)) => return Found::Shim(Box::new(control), seen),
+            Err(error) => error,
+        };
+        if let ControlError::Socket(cause) = &error {
+            let absent = matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused);
+            match hull_shim::plan::is_held(run_dir) {
+                Ok(false) if absent => return Found::Nothing,
+                Ok(_) | Err(_) => {}
+            }
+            if Instant::now() < deadline {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
+        }
+        return Found::Silence(error);
     }
 }

@@ -43,6 +43,8 @@ pub(crate) fn start(program: BorrowedFd<'_>, run_dir: &Path) -> Result<Child, Pr
         let path = program.clone();
         move |source| ProgramError::File { doing, path, source }
     };
+    // Whoever finds it locked knows that there is a shim, listening or not.
+    let plan = hull_shim::plan::hold(run_dir).map_err(failed("lock the plan of"))?;
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place where the engine starts a program; done as the lint's reason asks"
@@ -50,7 +52,7 @@ pub(crate) fn start(program: BorrowedFd<'_>, run_dir: &Path) -> Result<Child, Pr
     let mut child = std::process::Command::new(&program)
         .arg(run_dir)
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(plan))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -108,10 +110,12 @@ mod tests {
 
     #[test]
     fn a_program_that_gives_up_tells_its_reason() {
-        // An option instead of a directory: cat complains, and ends.
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(hull_shim::plan::PLAN_FILE), "").unwrap();
+        // It cannot print a directory.
         let cat = std::fs::File::open("/bin/cat").unwrap();
-        let error = start(cat.as_fd(), Path::new("--no-luck")).unwrap_err().to_string();
+        let error = start(cat.as_fd(), dir.path()).unwrap_err().to_string();
         assert!(error.starts_with("the guest's shim did not start: "), "{error}");
-        assert!(error.contains("no-luck"), "{error}");
+        assert!(error.contains("directory"), "{error}");
     }
 }

@@ -39,7 +39,7 @@ fn run(run_dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     prepare::isolate()?;
     let plan = ShimPlan::read(run_dir)?;
     let socket = prepare::Socket::bind(run_dir)?;
-    prepare::announce_and_let_go()?;
+    let _held_to_the_end = prepare::announce_and_let_go()?;
     supervisor::run(&plan, socket);
     Ok(())
 }

@@ -32,15 +32,17 @@ pub(crate) fn isolate() -> io::Result<()> {
     Ok(())
 }
 
-/// Tells the starter that the socket is there, and gives its three descriptors back.
-pub(crate) fn announce_and_let_go() -> io::Result<()> {
+/// Tells the starter that the socket is there, and gives its three descriptors back. Keeps the first
+/// one open: it is the plan, and its lock says that a shim lives ([`hull_shim::plan::is_held`]).
+pub(crate) fn announce_and_let_go() -> io::Result<OwnedFd> {
     // A starter that is gone is no reason to stop: the next daemon finds the socket.
     rustix::io::write(rustix::stdio::stdout(), LISTENING).map(drop).unwrap_or_default();
+    let held = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;
-    Ok(())
+    Ok(held)
 }
 
 /// The socket in the run directory, removed when dropped.
