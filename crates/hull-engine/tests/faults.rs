@@ -155,6 +155,19 @@ async fn a_restarting_guest_is_removed_by_force_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_fails_is_restarted_as_often_as_its_policy_says() {
+    let Some(ground) = Ground::with_shell().await else { return };
+    let restart = RestartPolicy::OnFailure { retries: 2 };
+    let guest = ground.create(GuestSpec { restart, ..shell("exit 5") }).await;
+    guest.start().await.unwrap();
+    until("it is given up", || !guest.view().is_running()).await;
+    let record = guest.record();
+    assert_eq!((record.restarts, record.exit.unwrap().code), (2, 5));
+    assert_eq!(guest.view().exits, 3);
+    ground.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_dockers_and_in_its_order() {
     let Some(ground) = Ground::with_shell().await else { return };
     let (_, mut news) = ground.engine.events().watch(None);
