@@ -10,7 +10,7 @@ fn the_engine_starts_on_demand_and_runs_hello() {
     let done =
         sandbox.run("hull run --rm hello; hull ps -aq; hull run --rm hello >/dev/null", None);
     assert_eq!(done.status, 0, "{done:#?}");
-    for word in ["pid", "hostname", "kernel", "ms"] {
+    for word in ["process", "user", "host name", "kernel", "limits", "ms"] {
         assert!(done.stdout.to_lowercase().contains(word), "no {word} in {}", done.stdout);
     }
 }

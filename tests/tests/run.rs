@@ -195,7 +195,7 @@ fn exit_statuses_of_failed_starts_are_dockers() {
     let d = daemon!();
     let missing = d.docker("run --network none --name xx busybox /no/such/program").fails(127);
     assert!(missing.contains("/no/such/program"), "{missing}");
-    assert_eq!(d.inspect("xx")["State"]["Status"], "created");
+    assert_eq!(d.inspect("xx")["State"]["Running"], false);
     assert_eq!(d.inspect("xx")["State"]["ExitCode"], 127);
     let missing = d.docker("run --rm --network none busybox no-such-program").fails(127);
     assert!(missing.contains("no-such-program"), "{missing}");

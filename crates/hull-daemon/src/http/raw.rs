@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,12 +24,16 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// The guest's side, when it is there.
+pub(crate) type Opened = Pin<Box<dyn Future<Output = Box<dyn Stream>> + Send>>;
+
 /// What a connection becomes.
 pub(crate) struct Raw {
     /// The head of the answer, with its empty line.
     pub(crate) head: String,
-    /// The guest's side.
-    pub(crate) stream: Box<dyn Stream>,
+    /// The guest's side. It is opened once the head is out: docker-py loses what comes in one
+    /// packet with the head, so a process must not write before.
+    pub(crate) stream: Opened,
     /// The keys that end it from the client's side; only terminals have them.
     pub(crate) detach: Option<DetachKeys>,
 }
@@ -84,9 +89,9 @@ impl Raw {
     {
         let watched = client.as_fd().try_clone_to_owned()?;
         let (from_client, mut to_client) = tokio::io::split(client);
-        let (from_guest, to_guest) = tokio::io::split(self.stream);
         to_client.write_all(self.head.as_bytes()).await?;
         to_client.flush().await?;
+        let (from_guest, to_guest) = tokio::io::split(self.stream.await);
         let ended = {
             let input = input(early.as_ref().chain(from_client), to_guest, self.detach);
             let mut output = std::pin::pin!(output(from_guest, &mut to_client));

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::answer::{self, Failure, Outcome};
 use super::connection::serve;
-use super::raw::{Opening, Raw};
+use super::raw::{Opening, Raw, Stream};
 use super::read::{Bodies, JSON_MAX};
 use super::socket::Socket;
 
@@ -70,7 +70,9 @@ async fn fake(
             guests.send(ours).await.ok();
             let head = opening.head("application/vnd.docker.raw-stream", "Api-Version: 1.55\r\n");
             let detach = path.starts_with("/exec").then(detach_keys);
-            Outcome::Raw(Box::new(Raw { head, stream: Box::new(theirs), detach }))
+            let stream: Box<dyn Stream> = Box::new(theirs);
+            let stream = Box::pin(std::future::ready(stream));
+            Outcome::Raw(Box::new(Raw { head, stream, detach }))
         }
         "/exec/missing/start" => {
             tokio::time::sleep(Duration::from_millis(20)).await;

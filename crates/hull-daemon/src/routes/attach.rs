@@ -10,7 +10,7 @@ use super::{Answer, App, Call};
 use crate::http::answer::{Failure, Outcome};
 use crate::http::body::ByteStream;
 use crate::http::bridge::Reader;
-use crate::http::raw::{Opening, Raw, Stream};
+use crate::http::raw::{Opened, Opening, Raw, Stream};
 
 /// Connects the client with the guest's streams.
 pub(super) async fn answer(app: &App, guest: &Guest, call: Call) -> Answer {
@@ -29,7 +29,9 @@ pub(super) async fn answer(app: &App, guest: &Guest, call: Call) -> Answer {
     let past = if logs { Some(super::logs::past(guest, request, tty).await?) } else { None };
     let streams = if live { Some(guest.attach(request).await?) } else { None };
     let detach = (tty && request.stdin).then_some(keys);
-    Ok(raw(Takeover { version, headers: &headers, tty, detach, past }, streams))
+    let past = past.unwrap_or_else(|| Box::pin(futures_util::stream::empty()));
+    let stream = Box::pin(std::future::ready(after(past, streams)));
+    Ok(raw(Takeover { version, headers: &headers, tty, detach }, stream))
 }
 
 /// The keys that detach a client; empty text means Docker's.
@@ -43,13 +45,11 @@ pub(super) struct Takeover<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) tty: bool,
     pub(super) detach: Option<DetachKeys>,
-    /// Goes out before the streams.
-    pub(super) past: Option<ByteStream>,
 }
 
-/// The connection as `streams`; without them it ends after what is past.
-pub(super) fn raw(takeover: Takeover<'_>, streams: Option<Streams>) -> Outcome {
-    let Takeover { version, headers, tty, detach, past } = takeover;
+/// The connection as what `stream` opens.
+pub(super) fn raw(takeover: Takeover<'_>, stream: Opened) -> Outcome {
+    let Takeover { version, headers, tty, detach } = takeover;
     let opening = Opening::of(headers);
     // Docker names the framed format only to clients that ask for an upgrade.
     let content_type = match opening {
@@ -57,14 +57,17 @@ pub(super) fn raw(takeover: Takeover<'_>, streams: Option<Streams>) -> Outcome {
         Opening::Plain => RAW,
     };
     let head = opening.head(content_type, &super::raw_headers());
-    let past = past.unwrap_or_else(|| Box::pin(futures_util::stream::empty()));
+    Outcome::Raw(Box::new(Raw { head, stream, detach }))
+}
+
+/// What is past, then `streams`; without them it ends there.
+pub(super) fn after(past: ByteStream, streams: Option<Streams>) -> Box<dyn Stream> {
     let past = Reader::new(past);
-    let stream: Box<dyn Stream> = match streams {
+    match streams {
         Some(streams) => {
             let (read, write) = tokio::io::split(streams);
             Box::new(tokio::io::join(past.chain(read), write))
         }
         None => Box::new(tokio::io::join(past, tokio::io::sink())),
-    };
-    Outcome::Raw(Box::new(Raw { head, stream, detach }))
+    }
 }

@@ -7,7 +7,7 @@ use hull_api::stream::{Output, frame};
 use hull_engine::{AttachRequest, Guest, Progress};
 use hull_model::id::ExecId;
 
-use super::attach::{Takeover, keys, raw};
+use super::attach::{Takeover, after, keys, raw};
 use super::table::Exec;
 use super::{Answer, App, Call};
 use crate::http::answer::{Failure, json, json_with, ok};
@@ -61,21 +61,29 @@ async fn start(app: &App, guest: &Guest, id: ExecId, call: Call) -> Answer {
     let [stdin, stdout, stderr] = streams.attach;
     let request = AttachRequest { stdin: stdin && streams.stdin, stdout, stderr };
     let detach = if streams.tty && request.stdin { Some(keys(&spec.detach_keys)?) } else { None };
-    let (attached, past) = match guest.start_exec(id, Some(request), size).await {
-        Ok(attached) => (attached, None),
-        // Docker's clients expect to be attached by then: they print what comes, and ask for the
-        // exit code, which tells a missing program (127) from one that cannot run (126).
-        Err(error) if was_tried(guest, id) => (None, Some(reason(&error, streams.tty))),
-        Err(error) => return Err(error.into()),
-    };
-    let takeover = Takeover { version, headers: &headers, tty: streams.tty, detach, past };
-    Ok(raw(takeover, attached))
+    may_start(guest, id)?;
+    let (guest, tty) = (guest.clone(), streams.tty);
+    let stream = Box::pin(async move {
+        match guest.start_exec(id, Some(request), size).await {
+            Ok(attached) => after(Box::pin(futures_util::stream::empty()), attached),
+            // As Docker: the client prints what comes and asks for the exit code, which tells a
+            // missing program (127) from one that cannot run (126).
+            Err(error) => after(reason(&error, tty), None),
+        }
+    });
+    Ok(raw(Takeover { version, headers: &headers, tty, detach }, stream))
 }
 
-/// Whether the process was to be started and could not be.
-fn was_tried(guest: &Guest, id: ExecId) -> bool {
-    let progress = guest.exec(id).map(|view| view.progress);
-    matches!(progress, Some(Progress::Ended { pid: 0, .. }))
+/// What can be refused while the client is not attached yet.
+fn may_start(guest: &Guest, id: ExecId) -> Result<(), Failure> {
+    let conflict = |text| Err(Failure::new(StatusCode::CONFLICT, text));
+    match guest.exec(id).ok_or_else(|| missing(id))?.progress {
+        Progress::Created if guest.view().is_running() => Ok(()),
+        Progress::Created => conflict(format!("container {} is not running", guest.id())),
+        Progress::Starting | Progress::Running(_) | Progress::Ended { .. } => {
+            conflict(format!("exec command {id} is already running"))
+        }
+    }
 }
 
 /// The reason as output of the process.

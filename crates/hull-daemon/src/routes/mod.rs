@@ -159,7 +159,8 @@ impl App {
         let body = self.body(call).await?;
         let kind = kind.as_ref().map_or("", |kind| kind.to_str().unwrap_or("not text"));
         let essence = kind.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/json") || (kind.is_empty() && body.is_empty()) {
+        if essence.eq_ignore_ascii_case("application/json") || (kind.is_empty() && body.is_empty())
+        {
             return Ok(body);
         }
         let wanted = "must be 'application/json'";
