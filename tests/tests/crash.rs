@@ -85,10 +85,13 @@ fn check(d: &Daemon, round: u32) {
         assert!(["created", "running", "exited"].contains(&state), "round {round}: {guest}");
         if state == "running" {
             let alive = d.docker(&format!("exec {id} true")).run();
-            assert!(alive.status == 0 || d.inspect(id)["State"]["Running"] == false, "{alive:?}");
+            // Unless it has ended by itself in the meantime.
+            let now = d.get(&format!("/containers/{id}/json"));
+            let ended = now.status == 404 || now.json()["State"]["Running"] == false;
+            assert!(alive.status == 0 || ended, "round {round}: {alive:?}");
         }
         let removed = d.call(&format!("DELETE /containers/{id}?force=1&v=1"));
-        assert_eq!(removed.status, 204, "round {round}: {}", removed.text());
+        assert!([204, 404].contains(&removed.status), "round {round}: {}", removed.text());
     }
     let left = || {
         let traces = d.traces();
