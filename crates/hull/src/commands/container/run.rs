@@ -56,7 +56,7 @@ pub(crate) async fn run(client: &Client, args: Args) -> Result<(), Failure> {
     }
     create::console_size(&mut request);
     if matches!(request.image.as_str(), "hello" | "hello:latest") {
-        request.env.push(asked_at());
+        request.env.get_or_insert_default().push(asked_at());
     }
     let plan = Plan::of(&request, &args);
     let id = create::make(client, &args.making, request).await.map_err(|e| e.told("run"))?;
