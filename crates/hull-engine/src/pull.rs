@@ -287,15 +287,25 @@ fn unpack(
     let offset = ingest.offset();
     // Whoever waits for it is gone if the pull was cancelled; then nothing comes, and this ends.
     begun.send(offset).unwrap_or_default();
+    let mut pieces = pieces;
     if offset == 0 {
-        let mut tee = ingest.tee(pieces);
-        let staged = store.layers.stage(&mut tee, expected)?;
+        let mut tee = ingest.tee(&mut pieces);
+        let staged = match store.layers.stage(&mut tee, expected) {
+            Ok(staged) => staged,
+            Err(error) => {
+                let mut ingest = tee.into_ingest();
+                // Bytes that do not unpack are wrong, and no later attempt may build on them.
+                if ingest.offset() == blob.size || !pieces.broke_off() {
+                    ingest.restart().map_err(hull_store::Error::from)?;
+                }
+                return Err(error);
+            }
+        };
         // What follows the archive's end belongs to the blob all the same.
         io::copy(&mut tee, &mut io::sink()).map_err(hull_store::Error::stream)?;
         tee.into_ingest().commit_leased(&mut lease)?;
         return Ok((staged, lease));
     }
-    let mut pieces = pieces;
     io::copy(&mut pieces, &mut ingest as &mut dyn Write).map_err(hull_store::Error::stream)?;
     ingest.commit_leased(&mut lease)?;
     Ok((store.layers.stage(store.content.read(&blob.digest)?, expected)?, lease))
@@ -310,6 +320,11 @@ struct Pieces {
 impl Pieces {
     fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
         Self { receiver, current: Bytes::new() }
+    }
+
+    /// Whether the sender ended and all it sent was read.
+    fn broke_off(&self) -> bool {
+        self.current.is_empty() && self.receiver.is_empty() && self.receiver.is_closed()
     }
 }
 
