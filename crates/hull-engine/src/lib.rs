@@ -1,6 +1,6 @@
 //! Makes guests live: takes requests, asks `hull-model` what comes next, and has it done.
 //!
-//! Each guest has a task of its own ([`guest`]), the only place where its state changes. Everybody
+//! Each guest has a task of its own (in `guest`), the only place where its state changes. Everybody
 //! else sends messages and looks at views. The kernel's work is blocking code in other crates and
 //! runs on threads that may block.
 
