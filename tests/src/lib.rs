@@ -2,7 +2,7 @@
 //!
 //! Nothing here is a stand-in: the daemon is the built `hull`, the clients are the real `docker`
 //! CLI, docker-py, curl and hull's own CLI, the registry is Docker's. A test that cannot run here
-//! says why (see [`need`]); `cargo xtask test` installs what is missing and then allows no skips.
+//! says why (see [`mod@need`]); `cargo xtask test` installs what is missing and then allows no skips.
 
 pub mod command;
 pub mod daemon;
