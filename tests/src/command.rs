@@ -62,6 +62,13 @@ impl Tool {
         self
     }
 
+    /// Takes a variable out of its environment.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.command.env_remove(name);
+        self
+    }
+
     /// Where it runs.
     #[must_use]
     pub fn directory(mut self, path: &Path) -> Self {

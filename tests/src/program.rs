@@ -35,9 +35,20 @@ fn target() -> PathBuf {
     marked.map_or_else(|| workspace().join("target"), Path::to_owned)
 }
 
+/// What cargo tells a test about its package. Build scripts (ring's) look at it, and would run again
+/// each time they are built once from here and once by hand.
+pub(crate) fn of_our_package() -> impl Iterator<Item = String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+}
+
 /// Builds the binary and asks cargo where it is. Cargo's own lock keeps test binaries apart.
 fn build() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    of_our_package().for_each(|name| {
+        cargo.env_remove(name);
+    });
+    let output = cargo
         .args(["build", "--quiet", "--package", "hull", "--bin", "hull"])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(workspace())

@@ -45,8 +45,9 @@ impl Sandbox {
             directory.map_or_else(|| self.path("work"), Path::to_owned).display(),
         );
         let unshare = "--mount --net --pid --fork --mount-proc --kill-child --propagation private";
-        Tool::new("unshare", unshare)
-            .arg("sh")
+        let tool = program::of_our_package()
+            .fold(Tool::new("unshare", unshare), |tool, name| tool.without(&name));
+        tool.arg("sh")
             .arg("-c")
             .arg(setup)
             .env("PATH", format!("{}:{path}", bin.display()))

@@ -57,7 +57,16 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 
 /// The cargo that started us, for the workspace's own toolchain.
 pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo told us about ourselves: build scripts (ring's) look at it, and would run again
+    // each time they are built once from here and once by hand.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo
 }
 
 /// The workspace's target folder.
