@@ -217,7 +217,10 @@ pub(crate) fn connect_to(
 }
 
 fn reaches(client: &Namespace, to: SocketAddr) -> bool {
-    client.run(|| TcpStream::connect_timeout(&to, NEVER).is_ok())
+    /// The kernel repeats a first packet that was lost after 1 s, which happens on a busy machine
+    /// while the neighbour's address is still being asked for.
+    const REPEATED: Duration = Duration::from_millis(2_500);
+    client.run(|| TcpStream::connect_timeout(&to, REPEATED).is_ok())
 }
 
 /// A whole exchange over TCP.
