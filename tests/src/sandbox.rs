@@ -21,28 +21,28 @@ impl Sandbox {
     /// If its files cannot be made.
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("hs").tempdir_in("/tmp").unwrap();
-        for name in ["bin", "lib", "run", "work"] {
+        for name in ["lib", "run", "tmp", "work"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
-        std::os::unix::fs::symlink(program::hull(), dir.path().join("bin/hull")).unwrap();
         Self { dir }
     }
 
     /// Runs a script of `sh` inside, in an empty directory unless another is given; all it has
     /// started ends with it.
     pub fn run(&self, script: &str, directory: Option<&Path>) -> Done {
-        let bin = self.path("bin");
+        let bin = program::hull().parent().unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
-        let (lib, run) = (self.path("lib"), self.path("run"));
+        let (lib, run, tmp) = (self.path("lib"), self.path("run"), self.path("tmp"));
         // The names of the default roots are shared with the machine's own hull, so they are made
         // where missing, and something of ours is mounted over them.
         let setup = format!(
             "set -e; mkdir -p /var/lib/hull /run/hull; chmod 700 /var/lib/hull /run/hull; \
              mount --bind {} /var/lib/hull; mount --bind {} /run/hull; ip link set lo up; \
-             chmod 700 /var/lib/hull /run/hull; cd {}; exec sh -eu",
+             chmod 700 /var/lib/hull /run/hull; cd {}; mount --bind {} /tmp; exec sh -eu",
             lib.display(),
             run.display(),
             directory.map_or_else(|| self.path("work"), Path::to_owned).display(),
+            tmp.display(),
         );
         let unshare = "--mount --net --pid --fork --mount-proc --kill-child --propagation private";
         let tool = program::of_our_package()
