@@ -5,8 +5,11 @@ mod image;
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub use image::{HELLO_NAME, hello_image};
 
@@ -59,24 +62,30 @@ impl Program {
             _ => {}
         }
         fs::create_dir_all(dir)?;
-        // Under a name of our own first: several daemons may share the directory, and a program
-        // that is open for writing cannot be executed.
-        let draft = dir.join(format!("{}.{}.new", self.name, std::process::id()));
-        let written = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o755)
-            .open(&draft)
-            .and_then(|mut file| file.write_all(self.bytes))
-            .and_then(|()| fs::rename(&draft, &path));
-        if let Err(error) = written {
-            // The first error is the one to tell.
-            fs::remove_file(&draft).unwrap_or_default();
-            return Err(error);
-        }
+        // Under a name of our own first: several daemons may share the directory.
+        let draft = tempfile::Builder::new()
+            .prefix(self.name)
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempfile_in(dir)?;
+        draft.as_file().write_all(self.bytes)?;
+        let draft = draft.into_temp_path();
+        wait_until_executable(&draft)?;
+        draft.persist(&path).map_err(|error| error.error)?;
         Ok(path)
     }
+}
+
+/// Waits until no process holds the file open for writing: it could not be executed.
+fn wait_until_executable(path: &Path) -> io::Result<()> {
+    let file = fs::File::open(path)?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while hull_sys::descriptor::unwritten(file.as_fd())? == Some(false) {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::ExecutableFileBusy.into());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for Program {
@@ -87,8 +96,6 @@ impl std::fmt::Debug for Program {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -102,6 +109,22 @@ mod tests {
         assert_eq!(INIT.install(&bin).unwrap(), path);
         assert_eq!(fs::read(&path).unwrap(), INIT.bytes);
         assert_eq!(fs::read_dir(&bin).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_program_can_be_run_at_once_by_many() {
+        let dir = tempfile::tempdir().unwrap();
+        thread::scope(|scope| {
+            for number in 0..16 {
+                let bin = dir.path().join((number % 4).to_string());
+                scope.spawn(move || {
+                    for program in [HELLO, INIT, SHIM] {
+                        let path = program.install(&bin).unwrap();
+                        hull_sys::spawn::command(path).output().unwrap();
+                    }
+                });
+            }
+        });
     }
 
     #[test]
