@@ -38,10 +38,11 @@ impl Sandbox {
         let setup = format!(
             "set -e; mkdir -p /var/lib/hull /run/hull; chmod 700 /var/lib/hull /run/hull; \
              mount --bind {} /var/lib/hull; mount --bind {} /run/hull; ip link set lo up; \
-             chmod 700 /var/lib/hull /run/hull; cd {}; mount --bind {} /tmp; exec sh -eu",
+             chmod 700 /var/lib/hull /run/hull; cd {}; {} mount --rbind {} /tmp; exec sh -eu",
             lib.display(),
             run.display(),
             directory.map_or_else(|| self.path("work"), Path::to_owned).display(),
+            self.keep_checkout(),
             tmp.display(),
         );
         let unshare = "--mount --net --pid --fork --mount-proc --kill-child --propagation private";
@@ -55,6 +56,14 @@ impl Sandbox {
             .env("DOCKER_HOST", "")
             .input(script)
             .run_within(std::time::Duration::from_secs(900))
+    }
+
+    /// Commands that keep this checkout where it is when `/tmp` becomes another, should it be below.
+    fn keep_checkout(&self) -> String {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let Ok(below) = checkout.strip_prefix("/tmp") else { return String::new() };
+        let kept = self.path("tmp").join(below);
+        format!("mkdir -p {0}; mount --rbind {1} {0};", kept.display(), checkout.display())
     }
 
     fn path(&self, name: &str) -> PathBuf {
