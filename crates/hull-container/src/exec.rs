@@ -9,10 +9,10 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::failure::{Doing, Failure, Kind};
 use crate::launch::{
-    Channel, FromChild, Joins, Running, Stdio, ToChild, WindowSize, adjust_oom_score, fork, go,
-    send_stdio, terminal,
+    Channel, FromChild, Joins, Maps, Running, Stdio, ToChild, WindowSize, adjust_oom_score, fork,
+    go, send_stdio, terminal,
 };
-use crate::plan::{ExecPlan, Namespace, Namespaces, User};
+use crate::plan::{ExecPlan, Namespace, Namespaces, Time, User};
 use crate::process::{self, limits};
 
 /// How long the process may take to set itself up: reads from the image, no more.
@@ -49,7 +49,8 @@ pub fn exec(plan: &ExecPlan, init: BorrowedFd<'_>, stdio: Stdio) -> Result<Execu
         adjust_oom_score(newborn.pid(), adjustment)?;
     }
     channel.send(&[ToChild::Begin as u8], &[]).doing("talk to the new process")?;
-    send_stdio(&channel, stdio, &plan.namespaces.user, plan.process.terminal)?;
+    let maps = Maps::of(newborn.pid(), &plan.namespaces.user)?;
+    send_stdio(&channel, stdio, maps.root(), plan.process.terminal)?;
     let (answer, mut descriptors) = channel.answer(PREPARE_MAX, &newborn, "set up the process")?;
     match answer {
         FromChild::Ready => {}
@@ -75,6 +76,7 @@ fn kinds(namespaces: &Namespaces) -> Kinds {
     add(namespaces.uts != Namespace::Host, Kinds::UTS);
     add(namespaces.net != Namespace::Host, Kinds::NET);
     add(namespaces.cgroup != Namespace::Host, Kinds::CGROUP);
+    add(namespaces.time != Time::Host, Kinds::TIME);
     kinds
 }
 

@@ -7,7 +7,7 @@ use hull_model::security;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::cgroup::Hierarchy;
-use crate::plan::Device;
+use crate::plan::{Device, NodeKind};
 
 /// Facts about the host that plans depend on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -152,7 +152,7 @@ fn add(host: &Path, guest: &str, access: &str, found: &mut Vec<GrantedDevice>) -
     }
     let node = Device {
         path: guest.to_owned(),
-        block: kind == FileType::BlockDevice,
+        kind: if kind == FileType::BlockDevice { NodeKind::Block } else { NodeKind::Character },
         major: rustix::fs::major(stat.st_rdev),
         minor: rustix::fs::minor(stat.st_rdev),
         mode: stat.st_mode & 0o777,
@@ -274,7 +274,7 @@ mod tests {
             devices(&[security::Device { host, guest, access: "rw".to_owned() }])
         };
         let node = &ask("/dev/null").unwrap()[0].node;
-        assert_eq!((node.block, node.major, node.minor), (false, 1, 3));
+        assert_eq!((node.kind, node.major, node.minor), (NodeKind::Character, 1, 3));
         assert!(ask("/etc/passwd").unwrap_err().to_string().contains("not a device node"));
         assert!(ask("/dev/no-such").unwrap_err().to_string().contains("/dev/no-such"));
     }

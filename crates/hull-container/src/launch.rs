@@ -9,12 +9,14 @@ mod child;
 mod devices;
 pub(crate) mod fork;
 mod inside;
+mod maps;
 mod resolve;
 mod root;
 pub(crate) mod terminal;
 
 pub(crate) use channel::{Channel, FromChild, ToChild};
 pub(crate) use fork::{Joins, Newborn};
+pub(crate) use maps::Maps;
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -122,15 +124,17 @@ impl<'plan> Spawned<'plan> {
         let Self { plan, newborn, channel, cgroup } = self;
         let user_namespace = match plan.namespaces.user {
             User::Host => None,
-            User::New { .. } | User::Join { .. } => {
+            User::New { .. } | User::Join(_) => {
                 let path = format!("/proc/{}/ns/user", newborn.pid().as_raw_nonzero());
                 Some(OwnedFd::from(fs::File::open(&path).doing(format!("open {path}"))?))
             }
         };
-        let mut mounts = vec![root::build(&plan.root, user_namespace.as_ref(), plan)?];
-        let has_devices = plan.mounts.iter().any(|mount| mount.source == Source::Devices);
+        let maps = Maps::of(newborn.pid(), &plan.namespaces.user)?;
+        let mut mounts = vec![root::build(&plan.root, user_namespace.as_ref(), &maps)?];
+        let has_devices =
+            plan.mounts.iter().any(|mount| matches!(mount.source, Source::Devices { .. }));
         if has_devices {
-            mounts.push(devices::build(plan)?);
+            mounts.push(devices::build(plan, &maps)?);
         }
         if let Some(init) = &plan.init {
             mounts.push(root::bind_init(init)?);
@@ -142,7 +146,7 @@ impl<'plan> Spawned<'plan> {
         }
         send_mounts(&channel, &mounts)?;
         drop(mounts);
-        send_stdio(&channel, stdio, &plan.namespaces.user, plan.process.terminal)?;
+        send_stdio(&channel, stdio, maps.root(), plan.process.terminal)?;
         let (answer, mut descriptors) =
             channel.answer(ASSEMBLE_MAX, &newborn, "set up the guest")?;
         match answer {
@@ -193,12 +197,11 @@ pub(crate) fn go(channel: &Channel, newborn: Newborn, args: &[String]) -> Result
 pub(crate) fn send_stdio(
     channel: &Channel,
     stdio: Stdio,
-    user: &User,
+    (uid, gid): (u32, u32),
     terminal: bool,
 ) -> Result<(), Failure> {
     match (stdio, terminal) {
         (Stdio::Streams(streams), false) => {
-            let (uid, gid) = user.root();
             for stream in &streams {
                 terminal::give_pipe(stream.as_fd(), uid, gid)?;
             }
@@ -233,13 +236,14 @@ fn send_mounts(channel: &Channel, mounts: &[OwnedFd]) -> Result<(), Failure> {
 /// v1 the process must first have moved. Nor is IPC: the owner of `/dev/mqueue` is who makes it, and
 /// that must be the guest's root, which only exists once the id maps are written.
 fn new_kinds(namespaces: &Namespaces) -> Kinds {
-    let mut kinds = Kinds::MOUNT;
+    let mut kinds = Kinds::NONE;
     let mut add = |new: bool, kind: Kinds| {
         if new {
             kinds = kinds.and(kind);
         }
     };
     add(matches!(namespaces.user, User::New { .. }), Kinds::USER);
+    add(namespaces.mount == Namespace::New, Kinds::MOUNT);
     add(namespaces.pid == Namespace::New, Kinds::PID);
     add(namespaces.uts == Namespace::New, Kinds::UTS);
     add(namespaces.net == Namespace::New, Kinds::NET);

@@ -44,7 +44,7 @@ pub(crate) fn become_root() -> Result<(), Failure> {
 /// Does everything that can fail, inside the root. `init` is a program to start the process with.
 pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result<Ready, Failure> {
     join_keyring(id)?;
-    let user = users::find(&process.user, &process.groups)?;
+    let user = users::find(&process.identity)?;
     streams::give(user.uid)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
 

@@ -24,6 +24,8 @@ impl Kinds {
     pub const NET: Self = Self(0x4000_0000);
     /// View of the cgroup tree.
     pub const CGROUP: Self = Self(0x0200_0000);
+    /// Clocks.
+    pub const TIME: Self = Self(0x80);
 
     /// Both sets together.
     #[must_use]

@@ -38,7 +38,7 @@ pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> 
     let (mut given, streams) = receive(channel)?;
     let mut take = || given.pop_front().ok_or_else(|| Failure::other("a mount was not received"));
     let root = take()?;
-    let dev = plan.mounts.iter().any(|mount| mount.source == Source::Devices);
+    let dev = plan.mounts.iter().any(|mount| matches!(mount.source, Source::Devices { .. }));
     let dev = if dev { Some(take()?) } else { None };
     let init = if plan.init.is_some() { Some(take()?) } else { None };
     for (mount, slot) in plan.mounts.iter().zip(&mut made) {
@@ -52,7 +52,7 @@ pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> 
         let tree = tree.ok_or_else(|| Failure::other("there is no /dev to mount"))?;
         inside::attach(&root, mount, tree)?;
         if let Source::CgroupV1 { hierarchies, links } = &mount.source {
-            inside::fill_cgroups(tree, hierarchies, links, mount.attributes)?;
+            inside::fill_cgroups(tree, hierarchies, links, mount.attributes.set)?;
         }
     }
     if let (Some(init), Some(dev)) = (&init, &dev) {
@@ -79,15 +79,15 @@ pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> 
 fn make(mount: &Mount) -> Result<Option<OwnedFd>, Failure> {
     match &mount.source {
         Source::New { filesystem, options } => {
-            inside::instance(filesystem, options, mount.attributes).map(Some)
+            inside::instance(filesystem, options, mount.attributes.set).map(Some)
         }
         Source::CgroupV1 { .. } => {
             // Writable until its directories are made.
             let options = [("mode".to_owned(), "755".to_owned())];
-            let attributes = mount.attributes & !attribute::READ_ONLY;
+            let attributes = mount.attributes.set & !attribute::READ_ONLY;
             inside::instance("tmpfs", &options, attributes).map(Some)
         }
-        Source::Bind { .. } | Source::Devices => Ok(None),
+        Source::Bind { .. } | Source::Devices { .. } | Source::Mounted { .. } => Ok(None),
     }
 }
 

@@ -13,9 +13,10 @@ use rustix::mount::{
     fsopen,
 };
 
+use super::Maps;
 use super::root::complain;
 use crate::failure::{Doing, Failure};
-use crate::plan::{Device, LaunchPlan};
+use crate::plan::{Device, LaunchPlan, NodeKind};
 
 /// Where the init program appears. Not in the image's directories: they may be read-only, hostile
 /// or empty.
@@ -34,8 +35,8 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// Makes it, detached.
-pub(crate) fn build(plan: &LaunchPlan) -> Result<OwnedFd, Failure> {
-    let root = plan.namespaces.user.root();
+pub(crate) fn build(plan: &LaunchPlan, maps: &Maps) -> Result<OwnedFd, Failure> {
+    let root = maps.root();
     let mounted = tmpfs(root).doing("make /dev")?;
     let old_mask = rustix::process::umask(Mode::empty());
     let filled = fill(&mounted, plan, root);
@@ -96,7 +97,11 @@ fn node(dev: &OwnedFd, device: &Device, root: (u32, u32)) -> Result<(), Failure>
             Err(error) => return Err(error).doing_at("make directory in /dev", above),
         }
     }
-    let kind = if device.block { FileType::BlockDevice } else { FileType::CharacterDevice };
+    let kind = match device.kind {
+        NodeKind::Character => FileType::CharacterDevice,
+        NodeKind::Block => FileType::BlockDevice,
+        NodeKind::Fifo => FileType::Fifo,
+    };
     let number = makedev(device.major, device.minor);
     match mknodat(dev, path, kind, Mode::from_raw_mode(device.mode), number) {
         Ok(()) => {}

@@ -15,7 +15,7 @@ use rustix::process::{
 use super::{Channel, FromChild, Running, ToChild};
 use crate::cgroup::Entrance;
 use crate::failure::{Doing, Failure};
-use crate::plan::{Namespace, Namespaces, User};
+use crate::plan::{Namespace, Namespaces, Time, User};
 
 /// How long the process in between may take: a few system calls.
 const JOIN_MAX: Duration = Duration::from_secs(10);
@@ -143,10 +143,11 @@ impl Joins {
     /// capabilities can the others be entered.
     pub(crate) fn of(namespaces: &Namespaces) -> Result<Self, Failure> {
         let mut joins = Vec::new();
-        if let User::Join { path, .. } = &namespaces.user {
+        if let User::Join(path) = &namespaces.user {
             joins.push((open(path)?, Kinds::USER));
         }
         for (from, kind) in [
+            (&namespaces.mount, Kinds::MOUNT),
             (&namespaces.pid, Kinds::PID),
             (&namespaces.ipc, Kinds::IPC),
             (&namespaces.uts, Kinds::UTS),
@@ -156,6 +157,9 @@ impl Joins {
             if let Namespace::Join(path) = from {
                 joins.push((open(path)?, kind));
             }
+        }
+        if let Time::Join(path) = &namespaces.time {
+            joins.push((open(path)?, Kinds::TIME));
         }
         Ok(Self(joins))
     }

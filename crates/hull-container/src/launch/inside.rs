@@ -13,7 +13,7 @@ use rustix::mount::{
 use super::resolve::{Links, Wanted, ensure, find};
 use super::root::complain;
 use crate::failure::{Doing, Failure};
-use crate::plan::{Mount, Source};
+use crate::plan::{CgroupView, Mount, Source};
 
 /// Files below `/proc` that a mount may cover, as for runc (`libcontainer/rootfs_linux.go`): they
 /// only inform. Any other would let a user choose what the kernel's own files say or do.
@@ -77,7 +77,10 @@ pub(crate) fn attach(root: &OwnedFd, mount: &Mount, tree: &OwnedFd) -> Result<()
     let links = match mount.source {
         Source::Bind { .. } => Links::Follow,
         Source::New { ref filesystem, .. } if filesystem == "tmpfs" => Links::Follow,
-        Source::New { .. } | Source::Devices | Source::CgroupV1 { .. } => Links::Refuse,
+        Source::New { .. }
+        | Source::Devices { .. }
+        | Source::CgroupV1 { .. }
+        | Source::Mounted { .. } => Links::Refuse,
     };
     let place = ensure(root, &mount.target, wanted, links)?;
     if links == Links::Follow
@@ -95,12 +98,13 @@ pub(crate) fn attach(root: &OwnedFd, mount: &Mount, tree: &OwnedFd) -> Result<()
 /// The tmpfs with a directory for each cgroup v1 hierarchy, filled after it is attached.
 pub(crate) fn fill_cgroups(
     tree: &OwnedFd,
-    hierarchies: &[(String, Vec<(String, String)>)],
+    hierarchies: &[(String, CgroupView)],
     links: &[(String, String)],
     attributes: u64,
 ) -> Result<(), Failure> {
-    for (name, options) in hierarchies {
+    for (name, view) in hierarchies {
         let place = ensure(tree, name, Wanted::Directory, Links::Refuse)?;
+        let CgroupView::Hierarchy(options) = view else { continue };
         let cgroup = instance("cgroup", options, attributes)?;
         put(&cgroup, &place).doing(format!("mount cgroup {name}"))?;
     }

@@ -12,19 +12,20 @@ use rustix::mount::{
     fsmount, fsopen, open_tree,
 };
 
+use super::Maps;
 use crate::failure::{Doing, Failure, Kind, plain};
-use crate::plan::{LaunchPlan, Mount, Propagation, Root, Rootfs};
+use crate::plan::{Attributes, Mount, Propagation, Reach, Root, Rootfs};
 
 /// The guest's root, detached, its files' owners mapped if there is a user namespace.
 pub(crate) fn build(
     root: &Root,
     user_namespace: Option<&OwnedFd>,
-    plan: &LaunchPlan,
+    maps: &Maps,
 ) -> Result<OwnedFd, Failure> {
     match &root.files {
         Rootfs::Path(path) => layer(path, user_namespace),
         Rootfs::Overlay { lowers, upper, work } => {
-            overlay(lowers, (upper, work), user_namespace, plan.namespaces.user.root())
+            overlay(lowers, (upper, work), user_namespace, maps.root())
         }
     }
 }
@@ -41,20 +42,44 @@ pub(crate) fn bind(
     if let Some(namespace) = user_namespace {
         map_what_can_be(&tree, depth, namespace).doing_at("map the owners of", path)?;
     }
-    let propagation = match mount.propagation {
-        Propagation::Private => mount::Propagation::Private,
-        Propagation::Slave => mount::Propagation::Slave,
-        Propagation::Shared => mount::Propagation::Shared,
-    };
     // A clone of a shared mount is in its peer group; a slave or private one must leave it before
     // the guest sees it. Making a shared one shared again changes nothing.
-    mount::set_propagation(tree.as_fd(), depth, propagation)
-        .doing_at("set the propagation of", path)?;
-    if mount.attributes != 0 {
-        mount::set_attributes(tree.as_fd(), depth, mount.attributes, 0)
-            .doing_at("set mount attributes of", path)?;
-    }
+    propagate(&tree, &mount.propagation).doing_at("set the propagation of", path)?;
+    change(&tree, mount).doing_at("set mount attributes of", path)?;
     Ok(tree)
+}
+
+/// Applies a mount's propagation, in its order.
+pub(crate) fn propagate(tree: &OwnedFd, wanted: &[(Propagation, Reach)]) -> io::Result<()> {
+    let slave = [(Propagation::Slave, Reach::Tree)];
+    for (propagation, reach) in if wanted.is_empty() { &slave } else { wanted } {
+        let propagation = match propagation {
+            Propagation::Private => mount::Propagation::Private,
+            Propagation::Slave => mount::Propagation::Slave,
+            Propagation::Shared => mount::Propagation::Shared,
+            Propagation::Unbindable => mount::Propagation::Unbindable,
+        };
+        mount::set_propagation(tree.as_fd(), depth(*reach), propagation)?;
+    }
+    Ok(())
+}
+
+/// Applies a mount's attributes: those of all below it, then its own.
+pub(crate) fn change(tree: &OwnedFd, wanted: &Mount) -> io::Result<()> {
+    for (attributes, depth) in [(wanted.recursive, Depth::Tree), (wanted.attributes, Depth::One)] {
+        if attributes != Attributes::default() {
+            let Attributes { set, clear } = attributes;
+            mount::set_attributes(tree.as_fd(), depth, set, clear)?;
+        }
+    }
+    Ok(())
+}
+
+fn depth(reach: Reach) -> Depth {
+    match reach {
+        Reach::One => Depth::One,
+        Reach::Tree => Depth::Tree,
+    }
 }
 
 /// The init program, read-only: whoever is root inside cannot change it for other guests.

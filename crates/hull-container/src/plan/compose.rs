@@ -12,8 +12,8 @@ use hull_model::process::ExecSpec;
 use hull_model::security::Seccomp as Wanted;
 
 use super::{
-    Capabilities, Device, ExecPlan, IdMap, LaunchPlan, Namespace, Namespaces, Process, Rlimit,
-    Root, Rootfs, Seccomp, User, capabilities, cgroups, mounts,
+    Capabilities, Device, ExecPlan, IdMap, Identity, LaunchPlan, Namespace, Namespaces, NodeKind,
+    Process, Rlimit, Root, Rootfs, Seccomp, Time, User, capabilities, cgroups, mounts,
 };
 use crate::host::{GrantedDevice, HostFacts};
 use crate::seccomp::{self, ProfileError};
@@ -126,19 +126,19 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
         env: environment(spec, &hostname, spec.streams.tty, &[]),
         cwd: directory(spec.process.cwd.as_deref(), None)?,
         make_cwd: true,
-        user: spec.process.user.clone(),
-        groups: spec.process.groups.clone(),
+        identity: identity(spec, &spec.process.user),
         capabilities,
         no_new_privileges: spec.security.no_new_privileges,
         seccomp: filter(spec, capabilities, privileged, (cx.host, cx.seccomp))?,
         rlimits: rlimits(spec),
         umask: 0o022,
         terminal: spec.streams.tty,
+        ..Process::default()
     };
     Ok(LaunchPlan {
         id: cx.id.to_string(),
         cgroup: cgroups::guest(&spec.limits, filtered, &path, cx.host),
-        root: Root { files: cx.root.clone(), read_only: spec.root_read_only },
+        root: Root { files: cx.root.clone(), read_only: spec.root_read_only, ..Root::default() },
         mounts: mounts::all(spec, cx.files, cx.volumes, cx.host)?,
         devices: devices(cx.devices)?,
         masked: mounts::masked(spec, cx.host),
@@ -150,6 +150,7 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
         init: cx.init.clone(),
         namespaces,
         process,
+        ..LaunchPlan::default()
     })
 }
 
@@ -175,14 +176,14 @@ pub fn exec(
         env: environment(spec, &hostname(spec, cx.id), exec.streams.tty, &exec.env),
         cwd: directory(exec.cwd.as_deref(), spec.process.cwd.as_deref())?,
         make_cwd: false,
-        user: user.clone(),
-        groups: spec.process.groups.clone(),
+        identity: identity(spec, user),
         capabilities,
         no_new_privileges: spec.security.no_new_privileges,
         seccomp: filter(spec, capabilities, privileged, (cx.host, cx.seccomp))?,
         rlimits: rlimits(spec),
         umask: 0o022,
         terminal: exec.streams.tty,
+        ..Process::default()
     };
     let path = cgroup_path(spec, cx.cgroup_parent, cx.id)?;
     Ok(ExecPlan {
@@ -191,7 +192,12 @@ pub fn exec(
         namespaces: joined(spec, cx.ids),
         oom_score_adj: Some(spec.limits.oom_score_adj),
         process,
+        ..ExecPlan::default()
     })
+}
+
+fn identity(spec: &GuestSpec, user: &str) -> Identity {
+    Identity::Named { user: user.to_owned(), groups: spec.process.groups.clone() }
 }
 
 fn hostname(spec: &GuestSpec, id: GuestId) -> String {
@@ -238,15 +244,14 @@ fn namespaces(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<Namespaces, Pl
         .find_map(|(one, partner)| partner.filter(|_| joins(one)));
     let user = match (cx.ids, partner) {
         (None, _) => User::Host,
-        (Some(range), Some(partner)) => User::Join {
-            path: format!("/proc/{}/ns/user", partner.pid).into(),
-            root_uid: range.base,
-            root_gid: range.base,
-        },
+        (Some(_theirs), Some(partner)) => {
+            User::Join(format!("/proc/{}/ns/user", partner.pid).into())
+        }
         (Some(range), None) => User::New { uids: map(range), gids: map(range) },
     };
     let (uts, cgroup) = (own(spec.namespaces.host_uts), own(spec.namespaces.host_cgroup));
-    Ok(Namespaces { user, pid, ipc, uts, net, cgroup })
+    let (mount, time) = (Namespace::New, Time::Host);
+    Ok(Namespaces { user, mount, pid, ipc, uts, net, cgroup, time })
 }
 
 fn map(range: IdRange) -> Vec<IdMap> {
@@ -264,6 +269,7 @@ fn joined(spec: &GuestSpec, ids: Option<IdRange>) -> Namespaces {
         uts: own(shared.host_uts),
         net: own(shared.network == Network::Host),
         cgroup: own(shared.host_cgroup),
+        ..Namespaces::default()
     }
 }
 
@@ -342,7 +348,7 @@ fn devices(granted: &[GrantedDevice]) -> Result<Vec<Device>, PlanError> {
     ];
     let node = |(name, major, minor)| Device {
         path: format!("/dev/{name}"),
-        block: false,
+        kind: NodeKind::Character,
         major,
         minor,
         mode: 0o666,

@@ -1,5 +1,6 @@
 //! Which devices a guest may use: an allow-list for v1, an eBPF program for v2.
 
+use super::NodeKind;
 use crate::host::GrantedDevice;
 
 /// One line of an allow-list; `None` is any number.
@@ -37,7 +38,7 @@ const DEFAULT: [Allowed<'static>; 11] = [
 
 fn list(granted: &[GrantedDevice]) -> impl Iterator<Item = Allowed<'_>> {
     DEFAULT.into_iter().chain(granted.iter().map(|GrantedDevice { node, access }| Allowed {
-        block: node.block,
+        block: node.kind == NodeKind::Block,
         major: Some(node.major),
         minor: Some(node.minor),
         access,
@@ -114,7 +115,7 @@ mod tests {
     fn granted() -> Vec<GrantedDevice> {
         let node = Device {
             path: "/dev/sda".into(),
-            block: true,
+            kind: NodeKind::Block,
             major: 8,
             minor: 0,
             mode: 0o660,

@@ -7,9 +7,11 @@ use hull_model::guest::GuestSpec;
 use hull_model::mount as model;
 use hull_model::name::Name;
 use hull_model::namespace::Ipc;
-use hull_sys::mount::attribute::{NO_ATIME, NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
+use hull_sys::mount::attribute::{NO_ATIME, NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, STRICT_ATIME};
 
-use super::{Mount, PlanError, Propagation, Source};
+use super::{
+    Attributes, CgroupView, Mount, Owners, PlanError, Propagation, Reach, Refusal, Source,
+};
 use crate::cgroup::Hierarchy;
 use crate::host::HostFacts;
 
@@ -44,7 +46,7 @@ pub(super) fn all(
 ) -> Result<Vec<Mount>, PlanError> {
     let mut mounts = defaults(spec, host);
     for (path, target) in files {
-        mounts.push(bind(target, path.clone(), 0, Propagation::Private, false));
+        mounts.push(bind(target, path.clone(), 0, Propagation::Private, Reach::One));
     }
     let mut asked = Vec::new();
     for mount in &spec.mounts {
@@ -70,9 +72,9 @@ fn defaults(spec: &GuestSpec, host: &HostFacts) -> Vec<Mount> {
         new("/proc", "proc", &[], KERNEL),
         Mount {
             target: "/dev".to_owned(),
-            source: Source::Devices,
-            attributes: 0,
-            propagation: Propagation::Private,
+            source: Source::Devices { options: Vec::new() },
+            attributes: Attributes::set(NO_SUID | STRICT_ATIME),
+            ..Mount::default()
         },
         new("/sys", "sysfs", &[], kernel_read_only),
         new(
@@ -93,7 +95,7 @@ fn shm(spec: &GuestSpec) -> Option<Mount> {
         Ipc::None => None,
         Ipc::Host => {
             let path = PathBuf::from("/dev/shm");
-            Some(bind("/dev/shm", path, KERNEL, Propagation::Private, true))
+            Some(bind("/dev/shm", path, KERNEL, Propagation::Private, Reach::Tree))
         }
         Ipc::Private | Ipc::Shareable | Ipc::Guest(_) => {
             let size = spec.shm_size.map_or(64 << 20, |size| size.get()).to_string();
@@ -118,14 +120,14 @@ fn cgroups(host: &HostFacts, attributes: u64) -> Option<Mount> {
             None => vec![(name.clone(), String::new())],
         });
         links.extend(one.links.iter().map(|link| (link.clone(), name.clone())));
-        hierarchies.push((name, options.collect()));
+        hierarchies.push((name, CgroupView::Hierarchy(options.collect())));
     }
     if !hierarchies.is_empty() {
         return Some(Mount {
             target: "/sys/fs/cgroup".to_owned(),
             source: Source::CgroupV1 { hierarchies, links },
-            attributes,
-            propagation: Propagation::Private,
+            attributes: Attributes::set(attributes),
+            ..Mount::default()
         });
     }
     let unified = host.cgroups.iter().any(|one| one.hierarchy == Hierarchy::V2);
@@ -142,17 +144,18 @@ fn one(mount: &model::Mount, volumes: &BTreeMap<Name, PathBuf>) -> Result<Mount,
                 model::Propagation::Slave | model::Propagation::Rslave => Propagation::Slave,
                 model::Propagation::Shared | model::Propagation::Rshared => Propagation::Shared,
             };
-            bind(target, PathBuf::from(path), attributes, propagation, !non_recursive)
+            let reach = if *non_recursive { Reach::One } else { Reach::Tree };
+            bind(target, PathBuf::from(path), attributes, propagation, reach)
         }
         model::Source::Volume { name, .. } => {
             let path = name.as_ref().and_then(|name| volumes.get(name)).ok_or_else(|| {
                 PlanError::NoVolume { target: target.to_owned(), name: name.clone() }
             })?;
-            bind(target, path.clone(), attributes, Propagation::Private, true)
+            bind(target, path.clone(), attributes, Propagation::Private, Reach::Tree)
         }
         model::Source::Tmpfs { size, mode, options } => {
             let mut made = tmpfs(target, options)?;
-            made.attributes |= attributes;
+            made.attributes.set |= attributes;
             if let Source::New { options, .. } = &mut made.source {
                 options.extend(size.map(|size| ("size".to_owned(), size.get().to_string())));
                 let has_mode = options.iter().any(|(key, _)| key == "mode");
@@ -184,7 +187,7 @@ fn tmpfs(target: &str, words: &[String]) -> Result<Mount, PlanError> {
     let Source::New { options, .. } = &mut mount.source else { return Ok(mount) };
     for word in words.iter().filter(|word| !word.is_empty()) {
         if let Some((_, bit, set)) = FLAGS.iter().find(|(name, ..)| name == word) {
-            mount.attributes = mount.attributes & !bit | if *set { *bit } else { 0 };
+            mount.attributes.set = mount.attributes.set & !bit | if *set { *bit } else { 0 };
             continue;
         }
         // Only options of the file system itself: others could name a path of the host.
@@ -229,8 +232,8 @@ fn new(target: &str, filesystem: &str, options: &[(&str, &str)], attributes: u64
             filesystem: filesystem.to_owned(),
             options: options.iter().map(own).collect(),
         },
-        attributes,
-        propagation: Propagation::Private,
+        attributes: Attributes::set(attributes),
+        ..Mount::default()
     }
 }
 
@@ -239,10 +242,23 @@ fn bind(
     path: PathBuf,
     attributes: u64,
     propagation: Propagation,
-    recursive: bool,
+    reach: Reach,
 ) -> Mount {
-    let source = Source::Bind { path, recursive };
-    Mount { target: target.to_owned(), source, attributes, propagation }
+    let (set, target) = (Attributes::set(attributes), target.to_owned());
+    // Read-only is so all the way down, as in Docker since 25.
+    let (attributes, recursive) = match reach {
+        Reach::One => (set, Attributes::default()),
+        Reach::Tree => (Attributes::default(), set),
+    };
+    Mount {
+        target,
+        source: Source::Bind { path, recursive: reach == Reach::Tree },
+        attributes,
+        recursive,
+        propagation: vec![(propagation, reach)],
+        owners: Owners::Guest { reach, refusal: Refusal::Warn },
+        ..Mount::default()
+    }
 }
 
 #[cfg(test)]
@@ -275,7 +291,10 @@ mod tests {
         let mounts = all(spec, files, &BTreeMap::new(), &HostFacts::default()).unwrap();
         let show = |mount: &Mount| match &mount.source {
             Source::Bind { path, .. } => format!("{}<{}", mount.target, path.display()),
-            Source::New { .. } | Source::Devices | Source::CgroupV1 { .. } => mount.target.clone(),
+            Source::New { .. }
+            | Source::Devices { .. }
+            | Source::CgroupV1 { .. }
+            | Source::Mounted { .. } => mount.target.clone(),
         };
         mounts.iter().map(show).collect()
     }
@@ -313,7 +332,7 @@ mod tests {
         let mount = mounts.iter().find(|mount| mount.target == "/t").unwrap();
         let Source::New { options, .. } = &mount.source else { panic!("no tmpfs") };
         let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        Ok(format!("{:#x} {}", mount.attributes, options.join(",")))
+        Ok(format!("{:#x} {}", mount.attributes.set, options.join(",")))
     }
 
     #[test]

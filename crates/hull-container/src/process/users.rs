@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::failure::{Failure, Kind};
+use crate::plan::Identity;
 
 /// The most that is read of either file.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -29,10 +30,23 @@ pub(crate) struct User {
     pub(crate) home: String,
 }
 
-/// The user that `text` means (`user`, `uid`, `user:group`, `uid:gid`; empty is root), with
-/// `further` groups.
-pub(crate) fn find(text: &str, further: &[String]) -> Result<User, Failure> {
-    find_in(text, further, ("/etc/passwd", "/etc/group"))
+/// Who `identity` is.
+pub(crate) fn find(identity: &Identity) -> Result<User, Failure> {
+    match identity {
+        Identity::Named { user, groups } => find_in(user, groups, ("/etc/passwd", "/etc/group")),
+        Identity::Numbers { uid, gid, groups } => Ok(numbered((*uid, *gid), groups, "/etc/passwd")),
+    }
+}
+
+/// Just these ids; the file only says where home is.
+fn numbered((uid, gid): (u32, u32), groups: &[u32], passwd: &str) -> User {
+    let mut home = None;
+    each_line(passwd, |fields| {
+        let [_, _, number, _, _, path] = fields.get(..6)? else { return None };
+        (id(number)? == uid).then(|| home = Some((*path).to_owned()))
+    });
+    let home = home.filter(|home| !home.is_empty()).unwrap_or_else(|| "/".to_owned());
+    User { uid, gid, groups: groups.to_vec(), home }
 }
 
 fn find_in(text: &str, further: &[String], files: (&str, &str)) -> Result<User, Failure> {

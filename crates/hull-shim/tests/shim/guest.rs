@@ -179,6 +179,7 @@ impl Guest {
             namespaces: launch.namespaces.clone(),
             oom_score_adj: Some(0),
             process,
+            ..ExecPlan::default()
         };
         let exec = Exec { plan: postcard::to_extend(&plan, Vec::new()).unwrap(), streams };
         assert_eq!(client.ask(Ask::Exec { id, exec }).unwrap(), Answer::Done);

@@ -92,7 +92,11 @@ fn a_guest_that_cannot_be_built_leaves_a_record_and_nothing_else() {
     if !possible() {
         return;
     }
-    let draft = Draft::new(&["true"]).change(|plan| plan.process.user = "nobody-here".to_owned());
+    let nobody = hull_container::plan::Identity::Named {
+        user: "nobody-here".to_owned(),
+        groups: Vec::new(),
+    };
+    let draft = Draft::new(&["true"]).change(|plan| plan.process.identity = nobody);
     let mut guest = draft.spawn();
     // Whether we are in time to hear it or not: the file is there.
     if let Ok((_client, state)) = Client::connect(&guest.run_dir()) {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use hull_container::cgroup::{Cgroup, Directory, Hierarchy, Missing, Write};
 use hull_container::plan::{
-    Capabilities, Device, IdMap, LaunchPlan, Mount, Namespace, Namespaces, Process, Propagation,
-    Root, Rootfs, Seccomp, Source, User,
+    Capabilities, Device, IdMap, LaunchPlan, Mount, Namespaces, NodeKind, Process, Root, Rootfs,
+    Source, User,
 };
 
 /// Docker's default capabilities.
@@ -25,15 +25,14 @@ pub(crate) fn launch(id: &str, root: &Path, args: &[&str]) -> LaunchPlan {
                 upper: root.join("upper"),
                 work: root.join("work"),
             },
-            read_only: false,
+            ..Root::default()
         },
         mounts: vec![
             mount("/proc", "proc", &[]),
             Mount {
                 target: "/dev".to_owned(),
-                source: Source::Devices,
-                attributes: 0,
-                propagation: Propagation::Private,
+                source: Source::Devices { options: Vec::new() },
+                ..Mount::default()
             },
             mount("/dev/pts", "devpts", &[("newinstance", ""), ("ptmxmode", "0666")]),
             mount("/dev/shm", "tmpfs", &[("size", "8m")]),
@@ -41,7 +40,7 @@ pub(crate) fn launch(id: &str, root: &Path, args: &[&str]) -> LaunchPlan {
         devices: [("null", 3), ("zero", 5), ("urandom", 9)]
             .map(|(name, minor)| Device {
                 path: format!("/dev/{name}"),
-                block: false,
+                kind: NodeKind::Character,
                 major: 1,
                 minor,
                 mode: 0o666,
@@ -49,14 +48,10 @@ pub(crate) fn launch(id: &str, root: &Path, args: &[&str]) -> LaunchPlan {
                 gid: 0,
             })
             .to_vec(),
-        masked: Vec::new(),
-        read_only: Vec::new(),
-        sysctls: Vec::new(),
         hostname: Some("test".to_owned()),
-        domainname: None,
         oom_score_adj: Some(0),
-        init: None,
         process: process(args),
+        ..LaunchPlan::default()
     }
 }
 
@@ -65,9 +60,6 @@ pub(crate) fn process(args: &[&str]) -> Process {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         env: vec!["PATH=/bin".to_owned()],
         cwd: "/".to_owned(),
-        make_cwd: false,
-        user: String::new(),
-        groups: Vec::new(),
         capabilities: Capabilities {
             bounding: CAPABILITIES,
             effective: CAPABILITIES,
@@ -75,23 +67,13 @@ pub(crate) fn process(args: &[&str]) -> Process {
             inheritable: 0,
             ambient: 0,
         },
-        no_new_privileges: false,
-        seccomp: Seccomp::default(),
-        rlimits: Vec::new(),
         umask: 0o22,
-        terminal: false,
+        ..Process::default()
     }
 }
 
 fn namespaces(user: User) -> Namespaces {
-    Namespaces {
-        user,
-        pid: Namespace::New,
-        ipc: Namespace::New,
-        uts: Namespace::New,
-        net: Namespace::New,
-        cgroup: Namespace::New,
-    }
+    Namespaces { user, ..Namespaces::default() }
 }
 
 fn mount(target: &str, filesystem: &str, options: &[(&str, &str)]) -> Mount {
@@ -99,8 +81,7 @@ fn mount(target: &str, filesystem: &str, options: &[(&str, &str)]) -> Mount {
     Mount {
         target: target.to_owned(),
         source: Source::New { filesystem: filesystem.to_owned(), options: options.collect() },
-        attributes: 0,
-        propagation: Propagation::Private,
+        ..Mount::default()
     }
 }
 

@@ -39,9 +39,11 @@ fn plan(
 #[test]
 fn everything_is_the_guests_own_by_default() {
     let plan = plan(&spec(), |_| {}).unwrap();
-    let Namespaces { user, pid, ipc, uts, net, cgroup } = &plan.namespaces;
+    let Namespaces { user, mount, pid, ipc, uts, net, cgroup, time } = &plan.namespaces;
     assert!([pid, ipc, uts, net, cgroup].iter().all(|one| **one == Namespace::New));
-    assert_eq!(user.root(), (100_000, 100_000));
+    let map = vec![IdMap { inside: 0, outside: 100_000, count: 65_536 }];
+    assert_eq!(*user, User::New { uids: map.clone(), gids: map });
+    assert_eq!((mount, time), (&Namespace::New, &Time::Host));
     assert_eq!(plan.hostname.as_deref(), Some("abababababab"));
     assert_eq!(plan.process.env[1], "HOSTNAME=abababababab");
     assert!(plan.masked.contains(&"/proc/kcore".to_owned()));
@@ -70,7 +72,7 @@ fn a_partners_user_namespace_comes_with_its_network() {
     let plan = plan(&spec, |cx| cx.partners.network = Some(partner)).unwrap();
     assert_eq!(plan.namespaces.net, Namespace::Join("/proc/77/ns/net".into()));
     let path = PathBuf::from("/proc/77/ns/user");
-    assert_eq!(plan.namespaces.user, User::Join { path, root_uid: 100_000, root_gid: 100_000 });
+    assert_eq!(plan.namespaces.user, User::Join(path));
     // Settings of a namespace belong to who made it.
     assert!(plan.sysctls.is_empty());
 }
@@ -106,12 +108,13 @@ fn an_exec_has_the_guests_settings_and_its_own() {
         seccomp: &seccomp,
     };
     let plan = exec(&guest, &wanted, &cx).unwrap();
-    assert_eq!((plan.process.user.as_str(), plan.process.cwd.as_str()), ("www", "/srv"));
+    let named = |user: &str| Identity::Named { user: user.to_owned(), groups: Vec::new() };
+    assert_eq!((&plan.process.identity, plan.process.cwd.as_str()), (&named("www"), "/srv"));
     assert_eq!(plan.process.env[2], "A=2");
     assert!(!plan.process.make_cwd && !plan.process.seccomp.program.is_empty());
     let root = ExecSpec { user: "0".to_owned(), privileged: true, ..wanted };
     let plan = exec(&guest, &root, &cx).unwrap();
-    assert_eq!(plan.process.user, "0");
+    assert_eq!(plan.process.identity, named("0"));
     assert!(plan.process.seccomp.program.is_empty());
     assert!(matches!(exec(&guest, &ExecSpec::default(), &cx), Err(PlanError::NoCommand)));
 }
