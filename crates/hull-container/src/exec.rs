@@ -102,8 +102,7 @@ fn main(plan: &ExecPlan, channel: &Channel) -> Result<(), Failure> {
     let ready = process::prepare(&plan.process, &plan.id, None)?;
     let controller: Vec<_> = controller.iter().map(AsFd::as_fd).collect();
     channel.say(&FromChild::Ready, &controller)?;
-    process::await_start(channel)?;
-    Err(ready.execute(channel))
+    Err(ready.execute_when_told(channel))
 }
 
 fn take_terminal(size: WindowSize) -> Result<OwnedFd, Failure> {

@@ -12,6 +12,7 @@ mod attacks;
 mod execs;
 mod fixture;
 mod isolation;
+mod leave;
 mod lifecycle;
 mod limits;
 mod programs;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         limits::TESTS,
         execs::TESTS,
         lifecycle::TESTS,
+        leave::TESTS,
     ];
     for (name, test) in areas.into_iter().flatten().filter(|(name, _)| name.contains(&wanted)) {
         let outcome = catch_unwind(test);
