@@ -66,11 +66,13 @@ impl Inner {
         let taking = self.taking();
         let image = self.find_image(&spec.image)?;
         let defaults = image.config.config.clone().unwrap_or_default();
+        let (spec, borrowed) = crate::borrow::mounts(spec, &self.index())?;
         let mut spec = merge(spec, &defaults)
             .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))?;
         spec.init = spec.init.or(Some(self.config.init));
         let id = GuestId::from_random(crate::random::bytes()?);
-        let (spec, mounts) = resolve_mounts(spec, &self.store)?;
+        let (spec, mut mounts) = resolve_mounts(spec, &self.store)?;
+        borrowed.mark(&mut mounts);
         let host_user = spec
             .namespaces
             .host_user_reason(spec.security.privileged)
@@ -95,6 +97,7 @@ impl Inner {
             host_user,
             endpoint: None,
             mounts,
+            health: None,
         };
         self.index().begin(&record);
         drop(taking);
@@ -165,7 +168,8 @@ impl Inner {
         let log = |what, error: Error| {
             tracing::warn!(guest = %record.id, %error, "cannot {what} of a failed create");
         };
-        for mount in record.mounts.iter().filter(|mount| mount.anonymous) {
+        let own = |mount: &&MountPoint| mount.anonymous && mount.origin != Origin::Guest;
+        for mount in record.mounts.iter().filter(own) {
             if let Some(name) = &mount.volume {
                 crate::volumes::delete(&self.store, name)
                     .unwrap_or_else(|e| log("remove a volume", e));

@@ -4,6 +4,7 @@
 //! else sends messages and looks at views. The kernel's work is blocking code in other crates and
 //! runs on threads that may block.
 
+mod borrow;
 mod config;
 mod create;
 mod engine;

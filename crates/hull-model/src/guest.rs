@@ -68,6 +68,10 @@ pub struct GuestSpec {
     pub exposed_ports: Vec<String>,
     /// How to test that it works.
     pub healthcheck: Option<Healthcheck>,
+    /// Runs the health check's shell form; empty for the image's, or `/bin/sh -c`.
+    pub shell: Vec<String>,
+    /// Guests whose mounts it gets as well.
+    pub volumes_from: Vec<VolumesFrom>,
     /// Parent of its cgroup; empty for the daemon's.
     pub cgroup_parent: String,
     /// What a face was told in other words than these fields keep (`--cpus` for a quota, `-v a:b:z`
@@ -88,6 +92,15 @@ pub enum StopTimeout {
 impl StopTimeout {
     /// Docker's default.
     pub const DEFAULT: Self = Self::After(Duration::from_secs(10));
+}
+
+/// Another guest whose volumes and bind mounts a guest gets, where they are in the other.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct VolumesFrom {
+    /// The other one, as the user named it.
+    pub guest: String,
+    /// Whether what the other may write is read-only here.
+    pub read_only: bool,
 }
 
 /// Name resolution of a guest; empty parts are the host's.

@@ -77,6 +77,21 @@ macro_rules! hex_id {
 hex_id!(GuestId);
 hex_id!(ExecId);
 
+impl ExecId {
+    /// The id of a health check of `guest`, made of random bytes: its second half is the guest's, so
+    /// that a daemon that finds it running knows what it is.
+    pub fn of_check(guest: GuestId, random: [u8; 32]) -> Self {
+        let mut id = Self::from_random(random);
+        id.0[16..].copy_from_slice(&guest.0[16..]);
+        id
+    }
+
+    /// Whether it was made by [`ExecId::of_check`] for `guest`.
+    pub fn is_check_of(&self, guest: GuestId) -> bool {
+        self.0[16..] == guest.0[16..]
+    }
+}
+
 /// 64 lower-case hexadecimal digits as bytes.
 pub(crate) fn parse_hex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 {
@@ -103,6 +118,15 @@ mod tests {
         let id = GuestId::from_random([7; 32]);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.short(), "a70707070707");
+    }
+
+    #[test]
+    fn checks_are_known_by_their_ids() {
+        let (guest, other) = (GuestId::from_random([7; 32]), GuestId::from_random([8; 32]));
+        let check = ExecId::of_check(guest, [9; 32]);
+        assert!(check.is_check_of(guest) && !check.is_check_of(other));
+        assert_eq!(check.to_string().parse(), Ok(check));
+        assert!(!ExecId::from_random([9; 32]).is_check_of(guest));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod event;
 pub mod exit;
 pub mod guest;
+pub mod health;
 pub mod id;
 pub mod id_range;
 pub mod image;

@@ -4,6 +4,7 @@
 //! labels are united key by key; an entrypoint of the user discards the image's command.
 
 use crate::guest::GuestSpec;
+use crate::health;
 use crate::image::RunConfig;
 use crate::mount::{BadTarget, Mount, Origin, Source, Target};
 use crate::process::Process;
@@ -43,8 +44,9 @@ pub fn merge(mut spec: GuestSpec, image: &RunConfig) -> Result<GuestSpec, MergeE
     let declared = image.exposed_ports.keys();
     let new: Vec<_> = declared.filter(|port| !spec.exposed_ports.contains(port)).cloned().collect();
     spec.exposed_ports.extend(new);
-    if spec.healthcheck.is_none() {
-        spec.healthcheck = image.healthcheck.clone();
+    spec.healthcheck = health::merge(spec.healthcheck, image.healthcheck.as_ref());
+    if spec.shell.is_empty() {
+        spec.shell = image.shell.clone().unwrap_or_default();
     }
     for path in image.volumes.keys() {
         let target = Target::new(path)

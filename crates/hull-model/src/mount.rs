@@ -95,6 +95,8 @@ pub enum Origin {
     Tmpfs,
     /// `Config.Volumes`, of the user or of the image.
     Volumes,
+    /// `HostConfig.VolumesFrom` (`--volumes-from`): another guest's mount.
+    Guest,
 }
 
 /// An absolute path inside a guest, cleaned.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::exit::Exit;
 use crate::guest::GuestSpec;
+use crate::health::Health;
 use crate::id::GuestId;
 use crate::id_range::IdRange;
 use crate::image::Digest;
@@ -52,6 +53,9 @@ pub struct GuestRecord {
     pub endpoint: Option<Endpoint>,
     /// Its volumes and bind mounts, resolved.
     pub mounts: Vec<MountPoint>,
+    /// How it is doing, if it has a health check and was started.
+    #[serde(default)]
+    pub health: Option<Health>,
 }
 
 /// A guest's place on a network.

@@ -77,6 +77,33 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// `time` as Go writes it: `1m30s`, `1.5s`, `200ms`.
+pub fn write_go_duration(time: Duration) -> String {
+    let (seconds, nanos) = (time.as_secs(), time.subsec_nanos());
+    let decimal = |whole: u64, rest: u64, digits: usize| {
+        let rest = format!("{rest:0digits$}");
+        match rest.trim_end_matches('0') {
+            "" => whole.to_string(),
+            rest => format!("{whole}.{rest}"),
+        }
+    };
+    match (seconds, u64::from(nanos)) {
+        (0, 0) => "0s".to_owned(),
+        (0, nanos @ 0..1_000) => format!("{nanos}ns"),
+        (0, nanos @ 0..1_000_000) => format!("{}µs", decimal(nanos / 1_000, nanos % 1_000, 3)),
+        (0, nanos) => format!("{}ms", decimal(nanos / 1_000_000, nanos % 1_000_000, 6)),
+        (_, nanos) => {
+            let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+            let rest = decimal(seconds % 60, nanos, 9);
+            match (hours, minutes) {
+                (0, 0) => format!("{rest}s"),
+                (0, minutes) => format!("{minutes}m{rest}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
+            }
+        }
+    }
+}
+
 /// `1700000000` or `1700000000.123456789`.
 fn seconds(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -142,6 +169,19 @@ mod tests {
         assert_eq!(read("1h13m20s"), is("2023-11-14T21:00:00Z"));
         for bad in ["", "x", "-5", "1.2.3", "99999999999999999999", "1y", "1e400s", "."] {
             assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for text in ["0s", "15ns", "1.5µs", "200ms", "1.000001ms", "1s", "2.05s", "1m30s", "1h0m0s"]
+        {
+            let time = if text.contains('µ') {
+                Duration::from_nanos(1_500)
+            } else {
+                go_duration(text).unwrap()
+            };
+            assert_eq!(write_go_duration(time), text);
         }
     }
 }

@@ -194,6 +194,13 @@ pub enum Framing {
     Multiplexed,
 }
 
+impl Framing {
+    /// Docker's: a terminal's output comes as it is, since there is only one stream.
+    pub fn of(terminal: bool) -> Self {
+        if terminal { Self::Raw } else { Self::Multiplexed }
+    }
+}
+
 /// The outcome of an [`Ask`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Answer {

@@ -1,6 +1,7 @@
 //! `Config`: what runs in a container, as Docker writes it.
 
 use hull_model::guest::GuestSpec;
+use hull_model::health::Check;
 use hull_model::image::Healthcheck;
 use hull_model::process::{Process, Streams, WindowSize};
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,7 @@ pub(super) fn read(config: &Config, host: &HostConfig, spec: &mut GuestSpec) -> 
     let ports = config.exposed_ports.iter().flatten().map(|(port, _)| read_port(port));
     spec.exposed_ports = ports.collect::<Result<_>>()?;
     spec.healthcheck = read_healthcheck(config.healthcheck.as_ref())?;
+    spec.shell = config.shell.clone().map(|words| words.0).unwrap_or_default();
     Ok(())
 }
 
@@ -107,6 +109,7 @@ pub(super) fn write(spec: &GuestSpec, short_id: &str) -> Config {
         env: Some(env.clone()),
         cmd: cmd.clone().map(Words),
         healthcheck: spec.healthcheck.clone(),
+        shell: Some(Words(spec.shell.clone())).filter(|words| !words.0.is_empty()),
         image: spec.image.clone(),
         volumes: mounts::volumes(&spec.mounts),
         working_dir: cwd.clone().unwrap_or_default(),
@@ -124,9 +127,8 @@ fn check_unsupported(config: &Config) -> Result<()> {
     if !config.mac_address.is_empty() {
         return refuse("MacAddress", &config.mac_address);
     }
-    match (&config.on_build, &config.shell) {
-        (Some(steps), _) if !steps.is_empty() => refuse("OnBuild", &steps.join(", ")),
-        (_, Some(shell)) if !shell.0.is_empty() => refuse("Shell", &shell.0.join(" ")),
+    match &config.on_build {
+        Some(steps) if !steps.is_empty() => refuse("OnBuild", &steps.join(", ")),
         _ => Ok(()),
     }
 }
@@ -180,19 +182,17 @@ fn read_port(text: &str) -> Result<String> {
     }
 }
 
-/// Nothing, or `NONE`, which switches the image's off.
+/// A test that can be run, or `NONE`, which switches the image's off; what it leaves open is the
+/// image's.
 fn read_healthcheck(check: Option<&Healthcheck>) -> Result<Option<Healthcheck>> {
-    let Some(check) = check.filter(|check| **check != Healthcheck::default()) else {
-        return Ok(None);
-    };
-    match check.test.as_deref() {
-        Some([none]) if none == "NONE" => Ok(Some(check.clone())),
-        Some([]) if is_default(&Healthcheck { test: None, ..check.clone() }) => Ok(None),
-        _ => {
-            let shown = serde_json::to_string(check).unwrap_or_default();
-            Err(Refusal::unsupported("Config.Healthcheck", shown))
-        }
+    let check = check.filter(|check| {
+        let test_is_empty = check.test.as_ref().is_none_or(Vec::is_empty);
+        !test_is_empty || !is_default(&Healthcheck { test: None, ..(*check).clone() })
+    });
+    if let Some(check) = check {
+        Check::new(check, &[]).map_err(Refusal::invalid)?;
     }
+    Ok(check.cloned())
 }
 
 #[cfg(test)]
@@ -213,7 +213,8 @@ mod tests {
             "AttachStdout":true,"AttachStderr":true,"ExposedPorts":{"80/tcp":{},"53/udp":{}},
             "Tty":true,"OpenStdin":true,"StdinOnce":true,"Env":["A=1","B"],"Cmd":["a","b"],
             "Image":"debian","WorkingDir":"/w","Entrypoint":["e"],"Labels":{"k":"v"},
-            "StopSignal":"SIGQUIT","StopTimeout":-1,"Healthcheck":{"Test":["NONE"]}}"#;
+            "StopSignal":"SIGQUIT","StopTimeout":-1,"Shell":["ash","-c"],
+            "Healthcheck":{"Test":["CMD-SHELL","a"],"Interval":1000000,"Retries":2}}"#;
         let sent: Config = decode(text.as_bytes(), "Config").unwrap();
         assert_eq!(round(text), Ok(sent));
     }
@@ -239,12 +240,10 @@ mod tests {
             assert_eq!(round(text), Err(message.to_owned()));
         }
         assert!(round(&format!(r#"{{"Hostname":"{}"}}"#, "a".repeat(65))).is_err());
-        assert!(
-            round(r#"{"Healthcheck":{"Test":["CMD","true"]}}"#)
-                .unwrap_err()
-                .contains("Healthcheck")
-        );
-        assert!(round(r#"{"Healthcheck":{"Interval":5}}"#).unwrap_err().contains("Healthcheck"));
+        let why = round(r#"{"Healthcheck":{"Test":["EXEC","true"]}}"#).unwrap_err();
+        assert!(why.contains("Unknown healthcheck type 'EXEC'"), "{why}");
+        let why = round(r#"{"Healthcheck":{"Interval":5}}"#).unwrap_err();
+        assert_eq!(why, "Interval in Healthcheck cannot be less than 1ms");
         assert_eq!(round(r#"{"Healthcheck":{"Test":[]}}"#).unwrap().healthcheck, None);
     }
 

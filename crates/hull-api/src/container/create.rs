@@ -82,6 +82,7 @@ pub fn read(body: &[u8], context: &Context) -> Result<Created> {
     network::check_endpoints(&networking_config, &spec.namespaces.network, context.version)?;
     config::read(&config, &host, &mut spec)?;
     spec.mounts = mounts::read(&host, &config.volumes.clone().unwrap_or_default())?;
+    spec.volumes_from = mounts::read_from(host.volumes_from.as_deref().unwrap_or_default())?;
     spec.as_sent = as_sent::kept(&host, &write_host(&spec));
     Ok(Created { spec, warnings })
 }
@@ -128,6 +129,7 @@ pub(super) fn write_host(spec: &GuestSpec) -> HostConfig {
     limits::write(&spec.limits, &mut host);
     security::write(&spec.security, &mut host);
     mounts::write(&spec.mounts, &mut host);
+    host.volumes_from = mounts::write_from(&spec.volumes_from);
     network::write_dns(&spec.dns, &mut host);
     let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
     host.extra_hosts = some(&spec.extra_hosts);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hull_model::health::{Health, Outcome};
 use hull_model::life::State;
 use hull_model::mount::{Origin, Source};
 use hull_model::record::{GuestRecord, MountPoint};
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::config::{self, Config};
 use super::settings::NetworkSettings;
-use super::view::{ContainerView, exit_code, is_running, pid, status};
+use super::view::{ContainerView, exit_code, health, is_running, pid, status};
 use super::{as_sent, create};
 use crate::version::ApiVersion;
 
@@ -68,6 +69,41 @@ struct StateBody {
     error: String,
     started_at: String,
     finished_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthBody>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthBody {
+    status: &'static str,
+    failing_streak: u32,
+    log: Vec<OutcomeBody>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OutcomeBody {
+    start: String,
+    end: String,
+    exit_code: i32,
+    output: String,
+}
+
+impl HealthBody {
+    fn of(health: &Health) -> Self {
+        let body = |outcome: &Outcome| OutcomeBody {
+            start: outcome.start.to_string(),
+            end: outcome.end.to_string(),
+            exit_code: outcome.code,
+            output: outcome.output.clone(),
+        };
+        Self {
+            status: health.status.name(),
+            failing_streak: health.failing_streak,
+            log: health.log.iter().map(body).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -162,6 +198,7 @@ fn state(record: &GuestRecord) -> StateBody {
         error: record.error.clone(),
         started_at: time(record.started),
         finished_at: time(record.exit.map(|exit| exit.at)),
+        health: health(record).map(HealthBody::of),
     }
 }
 
@@ -180,7 +217,8 @@ fn graph_driver(view: &ContainerView<'_>) -> GraphDriver {
 /// Mounts of the host's files and volumes, and memory asked for as a mount.
 pub(super) fn mounts(record: &GuestRecord) -> Vec<MountBody> {
     let memory = record.spec.mounts.iter().filter(|mount| {
-        mount.origin == Origin::Mounts && matches!(mount.source, Source::Tmpfs { .. })
+        matches!(mount.origin, Origin::Mounts | Origin::Guest)
+            && matches!(mount.source, Source::Tmpfs { .. })
     });
     let memory = memory.map(|mount| MountBody {
         r#type: "tmpfs",

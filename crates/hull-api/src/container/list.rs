@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::inspect::{MountBody, mounts};
 use super::namespaces::network_mode;
 use super::settings::{EndpointSettings, networks};
-use super::view::{ContainerView, exit_code, is_running, status};
+use super::view::{ContainerView, exit_code, health, is_running, status};
 use crate::filters::{Filters, invalid_value};
 use crate::query::Query;
 use crate::refusal::{Kind, Refusal, Result, quote};
@@ -117,7 +117,7 @@ impl ListQuery {
         let ended = matches!(record.state, State::Exited(_));
         !self.is_task
             && filters.is("status", status(record))
-            && filters.is("health", "none")
+            && filters.is("health", health(record).map_or("none", |health| health.status.name()))
             && filters.any("isolation", |wanted| matches!(wanted, "" | "default"))
             && (self.exited.is_empty() || (ended && self.exited.contains(&exit_code(record))))
             && filters.matches("id", &record.id.to_string())
@@ -264,9 +264,13 @@ pub fn summary(view: &ContainerView<'_>, version: ApiVersion, now: Timestamp) ->
         },
         network_settings: NetworkSummary { networks: networks(record, version) },
         mounts: mounts(record),
-        health: version
-            .is_at_least(52)
-            .then_some(HealthSummary { status: "none", failing_streak: 0 }),
+        health: version.is_at_least(52).then(|| {
+            let health = health(record);
+            HealthSummary {
+                status: health.map_or("none", |health| health.status.name()),
+                failing_streak: health.map_or(0, |health| health.failing_streak),
+            }
+        }),
     }
 }
 
@@ -298,7 +302,10 @@ fn status_line(record: &GuestRecord, now: Timestamp) -> String {
     let code = exit_code(record);
     match record.state {
         _ if record.restarting => format!("Restarting ({code}) {} ago", ended()),
-        State::Running => format!("Up {}", up()),
+        State::Running => match health(record) {
+            Some(health) => format!("Up {} ({})", up(), health.status),
+            None => format!("Up {}", up()),
+        },
         State::Paused => format!("Up {} (Paused)", up()),
         State::Created | State::Starting => "Created".to_owned(),
         State::Exited(_) => format!("Exited ({code}) {} ago", ended()),
@@ -368,6 +375,7 @@ mod tests {
             host_user: None,
             endpoint: None,
             mounts: Vec::new(),
+            health: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hull_model::bytes::Bytes;
+use hull_model::guest::VolumesFrom;
 use hull_model::mount::{Mount, Origin, Propagation, Source, Target};
 
 use super::binds::{self, host_path, is_tmpfs_option, volume_name};
@@ -53,6 +54,36 @@ pub(super) fn write(mounts: &[Mount], host: &mut HostConfig) {
         .map(|mount| (mount.target.as_str().to_owned(), binds::write_tmpfs(mount)))
         .collect();
     host.tmpfs = (!tmpfs.is_empty()).then_some(tmpfs);
+}
+
+/// `CONTAINER[:MODE]`; volumes keep how they are propagated and are not filled again, so no other
+/// word than these is taken (moby `volume/mounts/linux_parser.go`, `ParseVolumesFrom`).
+pub(super) fn read_from(texts: &[String]) -> Result<Vec<VolumesFrom>> {
+    let read = |text: &String| {
+        let (guest, mode) = text.split_once(':').unwrap_or((text, "rw"));
+        if guest.is_empty() {
+            return Err(Refusal::invalid("volumes-from specification cannot be an empty string"));
+        }
+        let words: Vec<&str> = mode.split(',').filter(|_| !mode.is_empty()).collect();
+        let known = words.iter().all(|word| matches!(*word, "ro" | "rw" | "z" | "Z"));
+        if !known
+            || words.len() > 2
+            || words.contains(&"ro") == words.contains(&"rw") && words.len() > 1
+        {
+            return Err(Refusal::invalid(format_args!("invalid mode: {}", quote(mode))));
+        }
+        Ok(VolumesFrom { guest: guest.to_owned(), read_only: words.contains(&"ro") })
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Writes `others` as [`read_from`] reads them.
+pub(super) fn write_from(others: &[VolumesFrom]) -> Option<Vec<String>> {
+    let write = |VolumesFrom { guest, read_only }: &VolumesFrom| match read_only {
+        true => format!("{guest}:ro"),
+        false => guest.clone(),
+    };
+    (!others.is_empty()).then(|| others.iter().map(write).collect())
 }
 
 /// `Config.Volumes` of `mounts`.
@@ -342,6 +373,25 @@ mod tests {
             round(r#"{"Type":"volume","Source":"../x","Target":"/b"}"#)
                 .contains("local volume name")
         );
+    }
+
+    #[test]
+    fn mounts_of_other_containers_are_taken_with_a_mode() {
+        let round = |text: &str| match read_from(&[text.to_owned()]) {
+            Ok(others) => write_from(&others).unwrap().remove(0),
+            Err(refusal) => refusal.message,
+        };
+        for (sent, shown) in
+            [("a", "a"), ("a:ro", "a:ro"), ("a:rw", "a"), ("a:z,ro", "a:ro"), ("a:", "a")]
+        {
+            assert_eq!(round(sent), shown);
+        }
+        for bad in ["x", "ro,rw", "nocopy", "rshared", "ro:x", "z,Z,z"] {
+            assert_eq!(round(&format!("a:{bad}")), format!("invalid mode: {bad}"));
+        }
+        for empty in ["", ":ro"] {
+            assert_eq!(round(empty), "volumes-from specification cannot be an empty string");
+        }
     }
 
     #[test]

@@ -14,7 +14,6 @@ pub(super) fn check(host: &HostConfig) -> Result<()> {
     absent("PortBindings", &host.port_bindings.clone().unwrap_or_default())?;
     absent("PublishAllPorts", &host.publish_all_ports)?;
     absent("Links", &host.links.clone().unwrap_or_default())?;
-    absent("VolumesFrom", &host.volumes_from.clone().unwrap_or_default())?;
     absent("StorageOpt", &host.storage_opt.clone().unwrap_or_default())?;
     absent("Cgroup", &host.cgroup)?;
     absent("DeviceCgroupRules", &host.device_cgroup_rules.clone().unwrap_or_default())?;

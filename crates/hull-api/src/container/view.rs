@@ -1,5 +1,6 @@
 //! What the daemon tells this crate about a container, borrowed from where it lies.
 
+use hull_model::health::Health;
 use hull_model::id::ExecId;
 use hull_model::life::State;
 use hull_model::record::GuestRecord;
@@ -50,6 +51,11 @@ pub struct Size {
 /// A guest whose restart policy waits is `restarting`, although nothing of it lives.
 pub fn status(record: &GuestRecord) -> &'static str {
     if record.restarting { "restarting" } else { record.state.name() }
+}
+
+/// How it is doing, if it has a health check that was begun.
+pub(super) fn health(record: &GuestRecord) -> Option<&Health> {
+    record.health.as_ref()
 }
 
 /// The first process on the host, 0 if there is none.

@@ -15,6 +15,7 @@ use hull_api::version::ApiVersion;
 use hull_api::{exec, network as networks, volume as volumes};
 use hull_model::event::{Occurrence, Subject};
 use hull_model::exit::Exit;
+use hull_model::health::{Health, Outcome, Status};
 use hull_model::id::{ExecId, GuestId};
 use hull_model::image::{Digest, ImageConfig};
 use hull_model::life::State;
@@ -60,6 +61,7 @@ pub(crate) fn record(body: &str) -> GuestRecord {
         host_user: None,
         endpoint: None,
         mounts: Vec::new(),
+        health: None,
     }
 }
 
@@ -79,6 +81,11 @@ fn running() -> GuestRecord {
         started: Some(NOW),
         endpoint: Some(endpoint()),
         mounts: vec![mount(None, "/a"), mount(Some("data"), "/b")],
+        health: Some(Health {
+            status: Status::Unhealthy,
+            failing_streak: 3,
+            log: vec![Outcome { start: NOW, end: NOW, code: -1, output: "no".to_owned() }],
+        }),
         ..record(CREATE)
     }
 }

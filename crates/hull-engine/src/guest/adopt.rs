@@ -63,7 +63,7 @@ impl Task {
         while let Some(control) = &mut self.control {
             match tokio::time::timeout(LAST_WORDS_MAX, control.event()).await {
                 Ok(Ok(Event::Exited(exit))) => return self.on_exit(Some(exit)).await,
-                Ok(Ok(Event::ExecExited { id, exit })) => self.exec_ended(id, &exit),
+                Ok(Ok(Event::ExecExited { id, exit })) => self.exec_ended(id, &exit).await,
                 Ok(Ok(Event::Started { .. })) => {}
                 Ok(Err(_)) | Err(_) => break,
             }
@@ -86,6 +86,9 @@ impl Task {
                     self.freeze_again().await;
                 }
                 self.adopt_execs(&seen.execs).await;
+                if self.record.state == State::Running {
+                    self.watch_health();
+                }
                 self.save_logged().await;
             }
             Phase::Exited(exit) => {
@@ -123,6 +126,11 @@ impl Task {
     async fn adopt_execs(&mut self, execs: &[(ExecId, Phase)]) {
         for (id, phase) in execs {
             match phase {
+                Phase::Running { .. } if self.is_check(*id) => {
+                    self.adopt_check(*id).await;
+                    continue;
+                }
+                Phase::Exited(exit) if self.is_check(*id) => self.check_ended(*id, exit).await,
                 Phase::Running { pid, .. } => {
                     self.execs.adopt(*id, super::Progress::Running(*pid));
                     continue;

@@ -19,8 +19,7 @@ pub struct AttachRequest {
 
 impl AttachRequest {
     /// The request in the shim's words.
-    pub(crate) fn to(self, process: Process, tty: bool) -> Attach {
-        let framing = if tty { Framing::Raw } else { Framing::Multiplexed };
+    pub(crate) fn to(self, process: Process, framing: Framing) -> Attach {
         let Self { stdin, stdout, stderr } = self;
         Attach { process, stdin, stdout, stderr, framing }
     }

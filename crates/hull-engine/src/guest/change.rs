@@ -6,7 +6,7 @@ use hull_container::cgroup::{Cgroup, CgroupError};
 use hull_model::life::{Event, State};
 use hull_model::name::Name;
 use hull_model::signal::Signal;
-use hull_shim::protocol::{Answer, Ask, Process, WindowSize};
+use hull_shim::protocol::{Answer, Ask, Framing, Process, WindowSize};
 
 use super::attach::AttachRequest;
 use super::task::{Task, not_running};
@@ -62,6 +62,7 @@ impl Task {
             self.save_logged().await;
             return Err(error);
         }
+        self.pause_health();
         self.publish("pause", &[]);
         Ok(())
     }
@@ -73,6 +74,7 @@ impl Task {
         }
         self.turn(|cgroup| cgroup.thaw(FREEZE_MAX)).await?;
         self.advance(Event::Resume)?;
+        self.watch_health();
         self.save_logged().await;
         self.publish("unpause", &[]);
         Ok(())
@@ -117,7 +119,7 @@ impl Task {
 
     /// Connects a client: now if the guest runs, else when it starts.
     pub(super) async fn attach(&mut self, request: AttachRequest) -> Result<Streams> {
-        let request = request.to(Process::Guest, self.record.spec.streams.tty);
+        let request = request.to(Process::Guest, Framing::of(self.record.spec.streams.tty));
         let streams = match self.record.state {
             State::Running => Streams::connected(stream::attach(&self.run_dir(), request).await?),
             State::Paused => {

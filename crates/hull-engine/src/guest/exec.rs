@@ -7,7 +7,7 @@ use hull_model::id::ExecId;
 use hull_model::life::State;
 use hull_model::process::ExecSpec;
 use hull_shim::exit::ExitRecord;
-use hull_shim::protocol::{self, Answer, Ask, Process, Stdin, WindowSize};
+use hull_shim::protocol::{self, Answer, Ask, Framing, Process, Stdin, WindowSize};
 use tokio::sync::Notify;
 
 use super::attach::AttachRequest;
@@ -170,8 +170,8 @@ impl Task {
             }
         }
         self.execs.begin(id)?;
-        let words = exec.spec.args.join(" ");
-        match self.run_exec(exec).await {
+        let (words, tty) = (exec.spec.args.join(" "), exec.spec.streams.tty);
+        match self.run_exec(exec, Framing::of(tty)).await {
             Ok((pid, streams)) => {
                 self.execs.set(id, Progress::Running(pid));
                 self.publish(format!("exec_start: {words}"), &[("execID", id.to_string())]);
@@ -185,7 +185,11 @@ impl Task {
         }
     }
 
-    async fn run_exec(&mut self, exec: StartExec) -> Result<(u32, Option<Streams>), NotStarted> {
+    pub(super) async fn run_exec(
+        &mut self,
+        exec: StartExec,
+        framing: Framing,
+    ) -> Result<(u32, Option<Streams>), NotStarted> {
         let StartExec { id, spec, attach, size } = exec;
         let tty = spec.streams.tty;
         let plan = self.exec_plan(&spec)?;
@@ -198,10 +202,14 @@ impl Task {
         self.ask(Ask::Exec { id, exec }).await?;
         let streams = match attach {
             Some(request) => {
-                let request = request.to(Process::Exec(id), tty);
+                let request = request.to(Process::Exec(id), framing);
                 let streams = Streams::connected(stream::attach(&self.run_dir(), request).await?);
-                let execs = Arc::clone(&self.execs);
-                Some(streams.ending_after(async move { execs.ended(id).await }))
+                // Nobody asks for the code of a check, and its list is not this one.
+                let execs = (!self.is_check(id)).then(|| Arc::clone(&self.execs));
+                match execs {
+                    Some(execs) => Some(streams.ending_after(async move { execs.ended(id).await })),
+                    None => Some(streams),
+                }
             }
             None => None,
         };
@@ -238,11 +246,14 @@ impl Task {
 
     /// An exec ended: the shim may forget it, we remember its code for those who ask.
     pub(super) async fn on_exec_exit(&mut self, id: ExecId, exit: &ExitRecord) {
-        self.exec_ended(id, exit);
+        self.exec_ended(id, exit).await;
         self.forget_exec(id).await;
     }
 
-    pub(super) fn exec_ended(&self, id: ExecId, exit: &ExitRecord) {
+    pub(super) async fn exec_ended(&mut self, id: ExecId, exit: &ExitRecord) {
+        if self.is_check(id) {
+            return self.check_ended(id, exit).await;
+        }
         let pid = match self.execs.view(id).map(|view| view.progress) {
             Some(Progress::Running(pid)) => pid,
             _ => 0,

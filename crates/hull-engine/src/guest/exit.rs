@@ -64,6 +64,7 @@ impl Task {
         }
         self.exits += 1;
         self.execs.end_all();
+        self.end_health();
         let held = self.release().await;
         self.record.exit = Some(exit);
         self.record.restarting = delay.is_some();

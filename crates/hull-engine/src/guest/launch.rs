@@ -145,6 +145,7 @@ impl Task {
         self.record.started = Some(now());
         self.record.restarting = false;
         self.advance(life::Event::Started)?;
+        self.begin_health();
         // It runs: a full disk does not end it. The next daemon finds it by its shim.
         self.save_logged().await;
         Ok(())

@@ -6,6 +6,7 @@ mod change;
 pub(crate) mod exec;
 mod exit;
 mod handle;
+mod health;
 mod launch;
 mod news;
 mod stop;

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::attach::{AttachRequest, Waiting};
 use super::exec::Execs;
+use super::health;
 use super::view::{View, Watch};
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
@@ -81,6 +82,7 @@ pub(crate) struct Task {
     pub(super) out_of_reach: Option<(ControlError, Instant)>,
     pub(super) waiting: Waiting,
     pub(super) execs: Arc<Execs>,
+    pub(super) health: health::Watch,
     /// When the restart policy starts it again.
     pub(super) restart_at: Option<Instant>,
     pub(super) last_delay: Duration,
@@ -98,6 +100,7 @@ enum News {
     Shim(Result<Event, ControlError>),
     RestartDue,
     ReachDue,
+    HealthDue,
 }
 
 impl Task {
@@ -119,6 +122,7 @@ impl Task {
             out_of_reach: None,
             waiting: Waiting::default(),
             execs: Arc::clone(&execs),
+            health: health::Watch::default(),
             restart_at: None,
             last_delay: Duration::ZERO,
         };
@@ -132,6 +136,7 @@ impl Task {
                 message = self.messages.recv() => News::Message(message),
                 event = next_event(self.control.as_mut()) => News::Shim(event),
                 () = due(self.restart_at) => News::RestartDue,
+                () = due(self.health.due) => News::HealthDue,
                 () = due(self.out_of_reach.as_ref().map(|(_, again)| *again)) => News::ReachDue,
             };
             // Boxed: an idle guest's task is then as small as the waiting above.
@@ -141,6 +146,7 @@ impl Task {
                 News::Shim(event) => Box::pin(self.on_shim(event)).await,
                 News::RestartDue => Box::pin(self.on_restart_due()).await,
                 News::ReachDue => Box::pin(self.adopt_living()).await,
+                News::HealthDue => Box::pin(self.on_health_due()).await,
             }
         }
     }
