@@ -102,7 +102,8 @@ fn main(plan: &ExecPlan, channel: &Channel) -> Result<(), Failure> {
     let ready = process::prepare(&plan.process, &plan.id, None)?;
     let controller: Vec<_> = controller.iter().map(AsFd::as_fd).collect();
     channel.say(&FromChild::Ready, &controller)?;
-    Err(ready.execute_when_told(channel))
+    process::await_start(channel)?;
+    Err(ready.execute(channel))
 }
 
 fn take_terminal(size: WindowSize) -> Result<OwnedFd, Failure> {

@@ -9,7 +9,6 @@ mod child;
 mod devices;
 pub(crate) mod fork;
 mod inside;
-pub(crate) mod leave;
 mod maps;
 mod resolve;
 mod root;
@@ -17,7 +16,6 @@ pub(crate) mod terminal;
 
 pub(crate) use channel::{Channel, FromChild, ToChild};
 pub(crate) use fork::{Joins, Newborn};
-pub use leave::resume;
 pub(crate) use maps::Maps;
 
 use std::fs;

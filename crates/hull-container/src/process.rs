@@ -20,7 +20,7 @@ use rustix::thread::{
 };
 
 use crate::failure::{Doing, Failure, Kind, plain};
-use crate::launch::{Channel, FromChild, ToChild, leave};
+use crate::launch::{Channel, ToChild};
 use crate::plan::{Capabilities, Process, Seccomp};
 
 /// A process that has nothing left to do but to give up its last privileges and to execute.
@@ -31,7 +31,6 @@ pub(crate) struct Ready {
     capabilities: Capabilities,
     no_new_privileges: bool,
     seccomp: Seccomp,
-    outlives_launcher: bool,
 }
 
 /// Becomes the user namespace's root, with no groups of the host's.
@@ -83,44 +82,20 @@ pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result
         capabilities: process.capabilities,
         no_new_privileges: process.no_new_privileges,
         seccomp: process.seccomp.clone(),
-        outlives_launcher: process.outlives_launcher,
     })
 }
 
-/// Waits for the launcher's word to execute, or for that of whoever the launcher leaves it to.
-///
-/// Gives the conversation with the latter.
-fn await_start(channel: &Channel) -> Result<Option<Channel>, Failure> {
-    let (word, mut descriptors) = channel.hear()?;
-    match (word.as_slice(), descriptors.pop()) {
-        ([word], None) if *word == ToChild::Start as u8 => Ok(None),
-        ([word], Some(listener)) if *word == ToChild::Leave as u8 => {
-            rustix::process::set_parent_process_death_signal(None).doing("outlive the launcher")?;
-            channel.say(&FromChild::Ready, &[])?;
-            leave::await_other(&listener).map(Some)
-        }
+/// Waits for the launcher's word.
+pub(crate) fn await_start(channel: &Channel) -> Result<(), Failure> {
+    match channel.hear()?.0.first() {
+        Some(word) if *word == ToChild::Start as u8 => Ok(()),
         _ => Err(Failure::other("the launcher says something unexpected")),
     }
 }
 
 impl Ready {
-    /// Waits for the word, then becomes the program; returns only to say why it could not.
-    pub(crate) fn execute_when_told(&self, channel: &Channel) -> Failure {
-        match await_start(channel) {
-            Ok(None) => self.execute(channel),
-            Ok(Some(other)) => {
-                let failure = self.execute(&other);
-                // The launcher is gone; who started it is the one to know. If it is gone too, the
-                // end of this process tells.
-                other.say(&FromChild::Failed(failure.clone()), &[]).unwrap_or_default();
-                failure
-            }
-            Err(failure) => failure,
-        }
-    }
-
     /// Becomes the program; returns only to say why it could not.
-    fn execute(&self, channel: &Channel) -> Failure {
+    pub(crate) fn execute(&self, channel: &Channel) -> Failure {
         match self.give_up(channel) {
             Ok(()) => {
                 let error = hull_sys::process::execve(&self.program, &self.args, &self.env);
@@ -133,10 +108,9 @@ impl Ready {
     /// Capabilities and filter last, so that the filter need not allow what only we do.
     fn give_up(&self, channel: &Channel) -> Result<(), Failure> {
         // The change of user cleared it. Dying in between is seen by the disconnected channel.
-        let with_launcher = (!self.outlives_launcher).then_some(Signal::KILL);
-        rustix::process::set_parent_process_death_signal(with_launcher)
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
             .doing("set parent death signal")?;
-        if !self.outlives_launcher && !channel.is_connected() {
+        if !channel.is_connected() {
             hull_sys::process::end(1);
         }
         hull_sys::signal::reset().doing("reset signals")?;

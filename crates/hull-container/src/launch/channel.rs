@@ -17,7 +17,7 @@ use crate::failure::{Doing, Failure};
 
 /// One end; messages keep their boundaries.
 #[derive(Debug)]
-pub(crate) struct Channel(pub(super) OwnedFd);
+pub(crate) struct Channel(OwnedFd);
 
 /// First byte of what the launcher says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,8 +33,6 @@ pub(crate) enum ToChild {
     Terminal = 4,
     /// Execute.
     Start = 5,
-    /// The launcher goes; who wants the process to execute comes to the socket in this message.
-    Leave = 6,
 }
 
 /// What the process says.

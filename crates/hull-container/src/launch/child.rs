@@ -71,7 +71,8 @@ pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> 
     let ready = process::prepare(&plan.process, &plan.id, init.as_deref())?;
     let controller: Vec<_> = controller.iter().map(AsFd::as_fd).collect();
     channel.say(&FromChild::Ready, &controller)?;
-    Err(ready.execute_when_told(channel))
+    process::await_start(channel)?;
+    Err(ready.execute(channel))
 }
 
 /// What the process makes itself; `None` for what the launcher sends.

@@ -12,7 +12,6 @@ mod attacks;
 mod execs;
 mod fixture;
 mod isolation;
-mod leave;
 mod lifecycle;
 mod limits;
 mod programs;
@@ -46,7 +45,6 @@ fn main() -> ExitCode {
         limits::TESTS,
         execs::TESTS,
         lifecycle::TESTS,
-        leave::TESTS,
     ];
     for (name, test) in areas.into_iter().flatten().filter(|(name, _)| name.contains(&wanted)) {
         let outcome = catch_unwind(test);
