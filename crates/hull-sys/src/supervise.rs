@@ -2,9 +2,11 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+use rustix::process::Pid;
 
 /// Ignores a signal. Programs executed afterwards inherit that; see [`crate::signal::reset`].
 pub fn ignore(signal: i32) -> io::Result<()> {
@@ -72,6 +74,47 @@ impl Blocked {
     }
 }
 
+/// A descriptor that becomes readable when a child ended; read from it to make it wait again.
+///
+/// Blocks `SIGCHLD` for the calling thread, which is to be the only one. Programs executed afterwards
+/// inherit that; see [`crate::signal::reset`].
+pub fn watch_children() -> io::Result<OwnedFd> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the call writes the whole set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: just written.
+    let mut set = unsafe { set.assume_init() };
+    // SAFETY: `set` is a valid set and SIGCHLD a valid number.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGCHLD) };
+    // SAFETY: `set` is valid and only read; the old mask is not asked for.
+    let returned =
+        unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    crate::checked(returned.into())?;
+    // SAFETY: `set` is valid and only read.
+    let returned =
+        unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    crate::checked(returned.into())?;
+    // SAFETY: the kernel just gave us this descriptor, so it is open and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(returned) })
+}
+
+/// One child that has ended, of whatever kind, if there is one. It stays to be waited for.
+pub fn ended_child() -> io::Result<Option<Pid>> {
+    let mut siginfo = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the structure is ours to write.
+    let returned = unsafe { libc::waitid(libc::P_ALL, 0, siginfo.as_mut_ptr(), options) };
+    match crate::checked(returned.into()) {
+        Ok(_) => {}
+        Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    // SAFETY: all zeros is a valid siginfo, and the kernel wrote over it if there is a child.
+    let siginfo = unsafe { siginfo.assume_init() };
+    // SAFETY: for waitid(2) the kernel fills this part, and zeros are as good.
+    Ok(Pid::from_raw(unsafe { siginfo.si_pid() }))
+}
+
 /// Makes the process that `command` will start the leader of its own process group, in the
 /// foreground if standard input is a terminal, with no signal blocked or ignored.
 pub fn lead_foreground(command: &mut Command) -> &mut Command {
@@ -94,6 +137,19 @@ pub fn lead_foreground(command: &mut Command) -> &mut Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ended_child_is_seen_and_stays() {
+        let ended = watch_children().unwrap();
+        let mut child = crate::spawn::command("/bin/true").spawn().unwrap();
+        let id = Pid::from_child(&child);
+        // Other tests of this process have children too, and other threads may take the signal.
+        while ended_child().unwrap() != Some(id) {
+            std::thread::yield_now();
+        }
+        assert!(child.wait().unwrap().success());
+        drop(ended);
+    }
 
     #[test]
     fn a_led_process_has_its_own_group_and_no_blocked_signals() {

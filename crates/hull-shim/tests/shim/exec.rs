@@ -149,3 +149,30 @@ fn execs_end_with_the_guest_and_are_reported_before_it() {
     assert_eq!(exec_exit(&mut client, id).code, 137);
     assert_eq!(exit(&mut client).code, 137);
 }
+
+/// `CLONE_PARENT`: children that the shim has not asked for. Left as zombies they would keep the
+/// guest's process namespace, and so the guest, from ending.
+#[test]
+fn children_forced_on_the_shim_do_not_keep_the_guest_alive() {
+    if !possible() {
+        return;
+    }
+    let draft = Draft::new(&["sleep", "1000"]);
+    std::fs::copy(hull_attack::program(), draft.path().join("root/lower/bin/attack")).unwrap();
+    let guest = draft.spawn();
+    let (mut client, _) = guest.connect();
+    guest.start(&mut client);
+    for words in [&["attack", "clone-parent", "600"][..], &["attack", "adopt-and-hide"]] {
+        let id = guest.exec(&mut client, PIPES, words);
+        assert!(matches!(client.ask(Ask::StartExec { id }).unwrap(), Answer::Started { .. }));
+        assert_eq!(exec_exit(&mut client, id).code, 0, "{words:?}");
+    }
+    let children = || {
+        let shim = guest.shim.id();
+        std::fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap()
+    };
+    // The guest's first process, and the one that hides: it lives, and is not waited for.
+    crate::guest::eventually("ended strays are reaped", || children().split(' ').count() <= 3);
+    client.ask(Ask::Signal { process: Process::Guest, signal: Signal::KILL }).unwrap();
+    assert_eq!(exit(&mut client).signal, Some(9));
+}

@@ -97,6 +97,15 @@ impl Child {
         self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
+    /// Its number on the host, until its end was seen to.
+    pub(crate) fn number(&self) -> Option<u32> {
+        self.pidfd.as_ref()?;
+        match self.phase {
+            Phase::Ready { pid } | Phase::Running { pid, .. } => Some(pid),
+            Phase::Created | Phase::Exited(_) => None,
+        }
+    }
+
     pub(crate) fn signal(&self, signal: i32) -> Result<(), Failure> {
         let Some(pidfd) = &self.pidfd else { return Err(not_running()) };
         hull_sys::supervise::send(pidfd.as_fd(), signal).map_err(|error| match error {

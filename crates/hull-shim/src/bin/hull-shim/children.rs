@@ -1,13 +1,20 @@
 //! The guest's first process and those added to it.
 
+use std::time::Instant;
+
 use hull_container::plan::ExecPlan;
 use hull_model::id::ExecId;
 use hull_shim::protocol::{Exec, Failure, Kind, Phase, Process};
+
+use rustix::process::{WaitOptions, waitpid};
 
 use crate::child::Child;
 
 /// Processes that can be prepared or running at once, and not yet forgotten.
 const EXECS_MAX: usize = 1024;
+
+/// Children nobody asked for that are waited for in one turn, before others have theirs.
+const STRAYS_MAX: usize = 256;
 
 /// `SIGKILL` (`signal(7)`).
 const KILL: i32 = 9;
@@ -58,6 +65,25 @@ impl Children {
     /// Whether a process added to the guest runs, or its end is not reported yet.
     pub(crate) fn any_exec_runs(&self) -> bool {
         self.execs.iter().any(|added| matches!(added.child.phase, Phase::Running { .. }))
+    }
+
+    /// Waits for children that have ended and that nobody here asked for; gives whether it saw the
+    /// last of them.
+    ///
+    /// A process that was added to the guest can make others whose parent is its own, which is the
+    /// shim (`CLONE_PARENT`). One of those that nobody waits for would keep the guest's process
+    /// namespace from ending, and with it the guest, for ever.
+    pub(crate) fn reap_strays(&mut self, now: Instant) -> bool {
+        for _ in 0..STRAYS_MAX {
+            let Ok(Some(pid)) = hull_sys::supervise::ended_child() else { return true };
+            let number = u32::try_from(pid.as_raw_nonzero().get()).ok();
+            match self.iter_mut().find(|(_, child)| child.number() == number) {
+                Some((_, known)) => known.reap(now),
+                // It has ended, so this does not wait; its status is nobody's business.
+                None => waitpid(Some(pid), WaitOptions::NOHANG).map(drop).unwrap_or_default(),
+            }
+        }
+        false
     }
 
     /// Ends all added processes.

@@ -40,7 +40,8 @@ fn run(run_dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let plan = ShimPlan::read(run_dir)?;
     let socket = prepare::Socket::bind(run_dir)?;
     let _held_to_the_end = prepare::announce_and_let_go()?;
-    supervisor::run(&plan, socket);
+    let ended = hull_sys::supervise::watch_children()?;
+    supervisor::run(&plan, (socket, ended));
     Ok(())
 }
 

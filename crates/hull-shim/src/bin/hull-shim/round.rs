@@ -24,6 +24,8 @@ pub(crate) enum Source {
     Attachment(Process, u32),
     /// Something an ended process left open.
     Leftover,
+    /// A child ended, known or not.
+    ChildEnded,
 }
 
 /// The things to wait for.

@@ -43,6 +43,8 @@ pub(crate) struct Supervisor<'plan> {
     plan: &'plan ShimPlan,
     exit_file: ExitFile,
     socket: Socket,
+    /// Readable when a child ended.
+    ended: OwnedFd,
     /// Why the guest's program could not be executed, until that ends the guest.
     pub(crate) start_failure: Option<Failure>,
     /// The next connection's number.
@@ -51,7 +53,7 @@ pub(crate) struct Supervisor<'plan> {
 }
 
 /// Builds the guest, supervises it to its end, and returns when everything is cleaned up.
-pub(crate) fn run(plan: &ShimPlan, socket: Socket) {
+pub(crate) fn run(plan: &ShimPlan, (socket, ended): (Socket, OwnedFd)) {
     let exit_file = ExitFile::reserve(&plan.exit_file);
     let mut supervisor = Supervisor {
         children: Children::new(Child::new(plan.streams)),
@@ -62,6 +64,7 @@ pub(crate) fn run(plan: &ShimPlan, socket: Socket) {
         plan,
         exit_file,
         socket,
+        ended,
         start_failure: None,
         next: 0,
         buffer: Vec::new(),
@@ -114,6 +117,7 @@ impl Supervisor<'_> {
         if self.has_room() {
             interests.add(Source::Listener, self.socket.listener.as_fd(), PollFlags::IN);
         }
+        interests.add(Source::ChildEnded, self.ended.as_fd(), PollFlags::IN);
         for connection in &self.connections {
             let (fd, flags) = connection.waiting();
             interests.add(Source::Connection(connection.id), fd, flags);
@@ -149,6 +153,7 @@ impl Supervisor<'_> {
             Source::Listener => self.accept(),
             Source::Connection(id) => self.converse(id, flags),
             Source::Leftover => self.leftovers.retain(may_go_on),
+            Source::ChildEnded => self.reap_strays(),
             Source::Output(process, stream) => {
                 self.take_output(process, stream);
             }
@@ -167,6 +172,15 @@ impl Supervisor<'_> {
                     child.serve(id, flags);
                 }
             }
+        }
+    }
+
+    fn reap_strays(&mut self) {
+        // Only after the last was seen is the signal taken, and then it is looked once more: one
+        // that ended in between has no signal of its own.
+        if self.children.reap_strays(Instant::now()) {
+            may_go_on(&self.ended);
+            self.children.reap_strays(Instant::now());
         }
     }
 
