@@ -46,7 +46,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         tests.env("HULL_TESTS_NO_SKIP", "1");
     }
     let status = ended(&mut tests, LIMIT)?;
-    if status.success() { Ok(()) } else { Err(format!("tests failed ({status})").into()) }
+    if !status.success() {
+        return Err(format!("tests failed ({status})").into());
+    }
+    if arguments.rest.is_empty() { crate::attack::run() } else { Ok(()) }
 }
 
 /// The standard library for the static programs.

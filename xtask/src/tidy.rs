@@ -7,6 +7,7 @@ use std::{fs, process::Command};
 use serde_json::Value;
 
 use crate::Outcome;
+use crate::attack::FEATURE;
 use crate::run::{cargo, output};
 
 /// Longest file that still reads as one subject. Tests in the file are not counted.
@@ -24,6 +25,7 @@ pub(crate) fn run() -> Outcome {
         let found = match path.extension().and_then(|ending| ending.to_str()) {
             Some("rs") => code_faults(&text),
             Some("md") => page_faults(&path, &text),
+            Some("toml") => manifest_faults(&text),
             _ => Vec::new(),
         };
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", path.display())));
@@ -106,6 +108,18 @@ fn code_faults(text: &str) -> Vec<String> {
     faults
 }
 
+/// Whoever asks for the feature that takes defences away. It is declared, with nothing in it, and
+/// asked for by `cargo xtask attack` alone.
+fn manifest_faults(text: &str) -> Vec<String> {
+    let declared = format!("{FEATURE} = []");
+    let asks = |line: &&str| {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        line.contains(FEATURE) && line != declared
+    };
+    let found = text.lines().filter(asks);
+    found.map(|line| format!("{line:?}: only `cargo xtask attack` takes defences away")).collect()
+}
+
 /// What is wrong with a page: its links to other files, and the length of the map.
 fn page_faults(path: &Path, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
@@ -179,6 +193,19 @@ mod tests {
         assert_eq!(code_faults(&line("(me): later")).len(), 1);
         let none: &[&str] = &[];
         assert_eq!(code_faults(&line("(#12): later")), none);
+    }
+
+    #[test]
+    fn nobody_asks_for_a_hull_without_defences() {
+        let none: &[&str] = &[];
+        assert_eq!(manifest_faults("[features]\n# weakened: for tests\nweakened = []\n"), none);
+        for bad in [
+            "default = [\"weakened\"]",
+            "weakened = [\"dep:x\"]",
+            "a = { features = [\"weakened\"] }",
+        ] {
+            assert_eq!(manifest_faults(bad).len(), 1, "{bad}");
+        }
     }
 
     #[test]

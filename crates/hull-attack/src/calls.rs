@@ -98,12 +98,30 @@ fn int80(number: u32, argument: u32) -> io::Result<()> {
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
 }
 
+/// `linux/keyctl.h`.
+const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
+
+/// Adds a key to the session keyring.
+pub(crate) fn add_key(description: &str) -> Outcome {
+    let description = CString::new(description).unwrap_or_default();
+    // SAFETY: all texts are C strings that outlive the call, and the value is as long as said.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_add_key,
+            c"user".as_ptr(),
+            description.as_ptr(),
+            c"secret".as_ptr(),
+            6,
+            KEY_SPEC_SESSION_KEYRING,
+        )
+    })?;
+    Ok("ok".to_owned())
+}
+
 /// Looks for a key in the session keyring, by its description.
 pub(crate) fn find_key(description: &str) -> Outcome {
     /// `linux/keyctl.h`.
     const KEYCTL_SEARCH: libc::c_int = 10;
-    /// `linux/keyctl.h`.
-    const KEY_SPEC_SESSION_KEYRING: libc::c_int = -3;
     let description = CString::new(description).unwrap_or_default();
     // SAFETY: both texts are C strings that outlive the call.
     checked(unsafe {

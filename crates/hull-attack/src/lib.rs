@@ -30,7 +30,13 @@ fn build() -> PathBuf {
             cargo.env_remove(&*name);
         }
     }
-    cargo.current_dir(&workspace).args(["build", "--quiet", "--locked", "--package", "hull-attack"]);
+    cargo.current_dir(&workspace).args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--package",
+        "hull-attack",
+    ]);
     cargo.args(["--bin", "hull-attack", "--target", &target, "--target-dir"]).arg(&folder);
     let output = cargo.output().unwrap_or_else(|error| panic!("start cargo: {error}"));
     assert!(output.status.success(), "hull-attack: {}", String::from_utf8_lossy(&output.stderr));

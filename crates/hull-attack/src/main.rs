@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         ["clone-parent", count] => processes::clone_parent(number(count)),
         ["adopt-and-hide"] => processes::adopt_and_hide(),
         ["find-key", description] => calls::find_key(description),
+        ["add-key", description] => calls::add_key(description),
+        ["who"] => who(),
         ["swap", one, other] => swap(one, other),
         ["ptys", most] => Ok(terminals(number(most))),
         _ => {
@@ -76,6 +78,14 @@ fn reopen(path: &str) -> Outcome {
         }
     }
     last
+}
+
+/// Who the process is in effect, and what it may do.
+fn who() -> Outcome {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let user = line("Uid:").and_then(|ids| ids.split_whitespace().nth(1)).unwrap_or_default();
+    Ok(format!("{user} {}", line("CapEff:").unwrap_or_default().trim()))
 }
 
 /// Exchanges two names for ever, as fast as it goes.

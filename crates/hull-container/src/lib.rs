@@ -16,4 +16,6 @@ mod process;
 #[cfg(feature = "plan")]
 pub mod seccomp;
 
+pub mod weakened;
+
 pub use failure::{Failure, Kind};

@@ -22,6 +22,7 @@ use rustix::thread::{
 use crate::failure::{Doing, Failure, Kind, plain};
 use crate::launch::{Channel, ToChild};
 use crate::plan::{Capabilities, Process, Seccomp};
+use crate::weakened::{Defence, stands};
 
 /// A process that has nothing left to do but to give up its last privileges and to execute.
 pub(crate) struct Ready {
@@ -35,7 +36,9 @@ pub(crate) struct Ready {
 
 /// Becomes the user namespace's root, with no groups of the host's.
 pub(crate) fn become_root() -> Result<(), Failure> {
-    set_thread_groups(&[]).doing("leave the host's groups")?;
+    if stands(Defence::Groups) {
+        set_thread_groups(&[]).doing("leave the host's groups")?;
+    }
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
     set_thread_res_gid(gid, gid, gid).doing("become root's group")?;
     set_thread_res_uid(uid, uid, uid).doing("become root")
@@ -43,7 +46,13 @@ pub(crate) fn become_root() -> Result<(), Failure> {
 
 /// Does everything that can fail, inside the root. `init` is a program to start the process with.
 pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result<Ready, Failure> {
-    join_keyring(id)?;
+    if !stands(Defence::Dumpable) {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::Dumpable).doing("set dumpable")?;
+    }
+    if stands(Defence::Keyring) {
+        join_keyring(id)?;
+    }
     let user = users::find(&process.identity)?;
     streams::give(user.uid)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
@@ -74,7 +83,9 @@ pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result
             (init.as_bytes().to_vec(), words.chain(process.args.iter().cloned()).collect())
         }
     };
-    hull_sys::descriptor::close_on_exec_from(3).doing("mark descriptors")?;
+    if stands(Defence::Descriptors) {
+        hull_sys::descriptor::close_on_exec_from(3).doing("mark descriptors")?;
+    }
     Ok(Ready {
         program: c_string(program)?,
         args: args.into_iter().map(c_string).collect::<Result<_, _>>()?,
@@ -176,7 +187,9 @@ fn set_user(user: &users::User) -> Result<(), Failure> {
         )
     };
     set_keep_capabilities(true).doing("keep capabilities")?;
-    set_thread_groups(&groups).map_err(|error| unmapped(error.into()))?;
+    if stands(Defence::Groups) {
+        set_thread_groups(&groups).map_err(|error| unmapped(error.into()))?;
+    }
     set_thread_res_gid(gid, gid, gid).map_err(|error| unmapped(error.into()))?;
     set_thread_res_uid(uid, uid, uid).map_err(|error| unmapped(error.into()))?;
     set_keep_capabilities(false).doing("stop keeping capabilities")
@@ -196,7 +209,8 @@ fn verify_directory(cwd: &str) -> Result<(), Failure> {
         Failure::new(Kind::NoSuchDirectory, format!("cwd {cwd:?} is outside of the root: {why}"))
     };
     let real = rustix::process::getcwd(Vec::new()).map_err(|e| outside(&e.to_string()))?;
-    if Path::new(OsStr::from_bytes(real.as_bytes())).is_absolute() {
+    let is_inside = Path::new(OsStr::from_bytes(real.as_bytes())).is_absolute();
+    if is_inside || !stands(Defence::Directory) {
         Ok(())
     } else {
         Err(outside(&real.to_string_lossy()))

@@ -16,7 +16,7 @@ use super::{Cgroup, CgroupError, Directory, Hierarchy, Missing, Write, write_all
 pub(crate) struct Entrance {
     /// The v2 directory, for `CLONE_INTO_CGROUP`.
     pub(crate) unified: Option<OwnedFd>,
-    /// `tasks` of each v1 hierarchy, open for writing.
+    /// `tasks` of each v1 hierarchy, open for writing; for v2 `cgroup.procs` where that is full.
     pub(crate) tasks: Vec<OwnedFd>,
 }
 
@@ -24,6 +24,15 @@ pub(crate) struct Entrance {
 const PROCESSES_MAX: usize = 65_536;
 /// Deepest nesting of cgroups that a guest may leave behind and that is still taken away.
 const DEPTH_MAX: usize = 64;
+
+/// Whether the two processes of an exec have no room below the limit of a v2 cgroup.
+fn is_full(directory: &Path) -> bool {
+    let read = |file: &str| -> Option<u64> {
+        fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok()
+    };
+    // `max` is no number, and no limit.
+    read("pids.max").zip(read("pids.current")).is_some_and(|(max, current)| current + 2 > max)
+}
 
 impl Cgroup {
     /// Makes all directories and writes their limits.
@@ -46,6 +55,12 @@ impl Cgroup {
         let mut entrance = Entrance { unified: None, tasks: Vec::new() };
         for directory in &self.directories {
             match directory.hierarchy {
+                // Being made there counts against the limit, moving there does not: it must be
+                // possible to look into a guest that has all the processes it may have.
+                Hierarchy::V2 if is_full(&directory.full()) => {
+                    let path = directory.full().join("cgroup.procs");
+                    entrance.tasks.push(open(&path, OFlags::WRONLY | OFlags::CLOEXEC)?);
+                }
                 Hierarchy::V2 => {
                     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                     entrance.unified = Some(open(&directory.full(), flags)?);

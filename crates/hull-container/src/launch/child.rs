@@ -8,11 +8,13 @@ use hull_sys::namespace::{self, Kinds};
 
 use super::devices::{CONSOLE, INIT};
 use super::inside;
+use super::resolve::find;
 use super::terminal::{self, Terminal};
 use super::{Channel, FromChild, ToChild, WindowSize};
 use crate::failure::{Doing, Failure};
 use crate::plan::{LaunchPlan, Mount, Namespace, Source, User};
 use crate::process;
+use crate::weakened::{Defence, stands};
 
 /// Runs in the new namespaces once the id maps are written. Returns only to fail.
 pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> {
@@ -58,7 +60,7 @@ pub(crate) fn main(plan: &LaunchPlan, channel: &Channel) -> Result<(), Failure> 
     if let (Some(init), Some(dev)) = (&init, &dev) {
         over(dev, INIT, init)?;
     }
-    let streams = streams.open(plan, &made, dev.as_ref())?;
+    let streams = streams.open(plan, (&root, &made), dev.as_ref())?;
     if plan.process.make_cwd {
         inside::make_directory(&root, &plan.process.cwd)?;
     }
@@ -113,7 +115,7 @@ fn harden(
     }
     if !plan.masked.is_empty() {
         let dev = dev.ok_or_else(|| Failure::other("mask paths: there is no /dev"))?;
-        let null = inside::null_of(dev)?;
+        let null = inside::null_of(root, dev)?;
         for path in &plan.masked {
             inside::mask(root, path, &null)?;
         }
@@ -162,7 +164,7 @@ impl Asked {
     fn open(
         self,
         plan: &LaunchPlan,
-        made: &[Option<OwnedFd>],
+        (root, made): (&OwnedFd, &[Option<OwnedFd>]),
         dev: Option<&OwnedFd>,
     ) -> Result<Opened, Failure> {
         let size = match self {
@@ -175,7 +177,9 @@ impl Asked {
         let devpts = devpts.ok_or_else(|| Failure::other("make a terminal: there is no devpts"))?;
         let terminal = terminal::open(devpts.as_fd(), size)?;
         if let Some(dev) = dev {
-            let console = inside::copy(&terminal.process, Depth::One).doing("show /dev/console")?;
+            let called = if stands(Defence::Console) { None } else { find(root, "/dev/pts/0")? };
+            let shown = called.as_ref().unwrap_or(&terminal.process);
+            let console = inside::copy(shown, Depth::One).doing("show /dev/console")?;
             over(dev, CONSOLE, &console)?;
         }
         Ok(Opened::Terminal(terminal))

@@ -16,6 +16,7 @@ use super::{Channel, FromChild, Running, ToChild};
 use crate::cgroup::Entrance;
 use crate::failure::{Doing, Failure};
 use crate::plan::{Namespace, Namespaces, Time, User};
+use crate::weakened::{Defence, stands};
 
 /// How long the process in between may take: a few system calls.
 const JOIN_MAX: Duration = Duration::from_secs(10);
@@ -92,7 +93,14 @@ fn enter(channel: &Channel, entrance: &Entrance) -> Result<(), Failure> {
     for tasks in &entrance.tasks {
         rustix::io::write(tasks, b"0").doing("enter the cgroup")?;
     }
-    hull_sys::descriptor::close_all_except(&[channel.as_fd()]).doing("close descriptors")
+    close_all_except(&[channel.as_fd()])
+}
+
+fn close_all_except(keep: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+    if !stands(Defence::Descriptors) {
+        return Ok(());
+    }
+    hull_sys::descriptor::close_all_except(keep).doing("close descriptors")
 }
 
 fn begin(channel: &Channel, main: &dyn Fn(&Channel) -> Result<(), Failure>) -> Result<(), Failure> {
@@ -115,22 +123,21 @@ fn between(
 ) -> Result<(), Failure> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing("set not dumpable")?;
-    for tasks in &entrance.tasks {
-        rustix::io::write(tasks, b"0").doing("enter the cgroup")?;
-    }
-    let keep: Vec<_> = joins.0.iter().map(|(fd, _)| fd.as_fd()).chain([channel.as_fd()]).collect();
-    hull_sys::descriptor::close_all_except(&keep).doing("close descriptors")?;
+    let tasks = entrance.tasks.iter().map(AsFd::as_fd);
+    let joined = joins.0.iter().map(|(fd, _)| fd.as_fd());
+    let keep: Vec<_> = joined.chain(tasks).chain([channel.as_fd()]).collect();
+    close_all_except(&keep)?;
     for (target, kind) in &joins.0 {
         namespace::join(target.as_fd(), *kind).doing("join namespaces")?;
     }
     let forked = hull_sys::process::fork(kinds, None, Parentage::Grandparent)
         .doing("clone into new namespaces")?;
     match forked {
-        Fork::Child => run(channel, || {
-            hull_sys::descriptor::close_all_except(&[channel.as_fd()])
-                .doing("close descriptors")?;
-            begin(channel, main)
-        }),
+        // Not before: a guest at its limit of processes refuses a fork in its cgroup, but not that a
+        // process moves there, and it must be possible to look into such a guest and to mend it.
+        Fork::Child => {
+            run(channel, || enter(channel, entrance).and_then(|()| begin(channel, main)))
+        }
         Fork::Parent(Child { pid, pidfd }) => {
             let forked = FromChild::Forked(pid.as_raw_nonzero().get());
             channel.say(&forked, &[pidfd.as_fd()])

@@ -14,6 +14,7 @@ use super::resolve::{Links, Wanted, ensure, find};
 use super::root::complain;
 use crate::failure::{Doing, Failure};
 use crate::plan::{CgroupView, Mount, Source};
+use crate::weakened::{Defence, stands};
 
 /// Files below `/proc` that a mount may cover, as for runc (`libcontainer/rootfs_linux.go`): they
 /// only inform. Any other would let a user choose what the kernel's own files say or do.
@@ -80,12 +81,19 @@ pub(crate) fn attach(root: &OwnedFd, mount: &Mount, tree: &OwnedFd) -> Result<()
         Source::New { .. }
         | Source::Devices { .. }
         | Source::CgroupV1 { .. }
-        | Source::Mounted { .. } => Links::Refuse,
+        | Source::Mounted { .. } => {
+            if stands(Defence::KernelLinks) {
+                Links::Refuse
+            } else {
+                Links::Follow
+            }
+        }
     };
     let place = ensure(root, &mount.target, wanted, links)?;
     if links == Links::Follow
         && is_proc(&place).doing_at("look at", mount.target.as_ref())?
         && !PROC_FILES.contains(&mount.target.as_str())
+        && stands(Defence::ProcMounts)
     {
         return Err(Failure::other(format!(
             "{:?} cannot be mounted because it is inside /proc",
@@ -141,7 +149,10 @@ pub(crate) fn sysctl(proc: &OwnedFd, name: &str, value: &str) -> Result<(), Fail
     // Dots separate, unless the name is written with slashes, as sysctl(8) allows for interfaces
     // whose names have dots.
     let path = if name.contains('/') { name.to_owned() } else { name.replace('.', "/") };
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    if !stands(Defence::Sysctls) {
+        resolve = ResolveFlags::empty();
+    }
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let file = openat2(proc, format!("sys/{path}"), flags, Mode::empty(), resolve)
         .doing(format!("set sysctl {name}"))?;
@@ -176,7 +187,11 @@ pub(crate) fn protect(root: &OwnedFd, path: &str) -> Result<(), Failure> {
 
 /// The node `null` of our own `/dev`, by its descriptor: an image or a volume cannot have put
 /// anything else there (CVE-2025-31133). Checked all the same, since so much hangs on it.
-pub(crate) fn null_of(dev: &OwnedFd) -> Result<OwnedFd, Failure> {
+pub(crate) fn null_of(root: &OwnedFd, dev: &OwnedFd) -> Result<OwnedFd, Failure> {
+    if !stands(Defence::Null) {
+        let found = find(root, "/dev/null")?;
+        return found.ok_or_else(|| Failure::other("there is no /dev/null"));
+    }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let null = openat(dev, "null", flags, Mode::empty()).doing("open /dev/null")?;
     let stat = fstat(&null).doing("look at /dev/null")?;

@@ -11,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::failure::{Failure, plain};
+use crate::weakened::{Defence, stands};
 
 /// What a place is to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,6 +76,11 @@ fn open(root: impl AsFd, path: &str, links: Links) -> rustix::io::Result<OwnedFd
     let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     if links == Links::Refuse {
         resolve |= ResolveFlags::NO_SYMLINKS;
+    }
+    if !stands(Defence::InRoot) {
+        let path = if path == "/" { "." } else { path.trim_start_matches('/') };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        return rustix::fs::openat(&root, path, flags, Mode::empty());
     }
     // The kernel asks for another try when a rename raced with `..`.
     for _ in 0..16 {

@@ -15,6 +15,7 @@ use rustix::mount::{
 use super::Maps;
 use crate::failure::{Doing, Failure, Kind, plain};
 use crate::plan::{Attributes, Mount, Propagation, Reach, Root, Rootfs};
+use crate::weakened::{Defence, stands};
 
 /// The guest's root, detached, its files' owners mapped if there is a user namespace.
 pub(crate) fn build(
@@ -85,7 +86,8 @@ fn depth(reach: Reach) -> Depth {
 /// The init program, read-only: whoever is root inside cannot change it for other guests.
 pub(crate) fn bind_init(path: &Path) -> Result<OwnedFd, Failure> {
     let tree = clone(path, Depth::One)?;
-    let attributes = attribute::READ_ONLY | attribute::NO_SUID | attribute::NO_DEV;
+    let read_only = if stands(Defence::Init) { attribute::READ_ONLY } else { 0 };
+    let attributes = read_only | attribute::NO_SUID | attribute::NO_DEV;
     mount::set_attributes(tree.as_fd(), Depth::One, attributes, 0)
         .doing_at("set mount attributes of", path)?;
     Ok(tree)

@@ -17,6 +17,10 @@ use crate::host::HostFacts;
 
 const KERNEL: u64 = NO_SUID | NO_DEV | NO_EXEC;
 
+/// Terminals a guest can have at once: LXC's number (`lxc.pty.max`). The kernel has 4,096 for all
+/// guests together (`kernel.pty.max`), which one of them could otherwise take.
+const TERMINALS_MAX: &str = "1024";
+
 /// Docker's hidden paths (moby `oci/defaults.go`).
 const MASKED: [&str; 11] = [
     "/proc/acpi",
@@ -80,7 +84,13 @@ fn defaults(spec: &GuestSpec, host: &HostFacts) -> Vec<Mount> {
         new(
             "/dev/pts",
             "devpts",
-            &[("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")],
+            &[
+                ("newinstance", ""),
+                ("ptmxmode", "0666"),
+                ("mode", "0620"),
+                ("gid", "5"),
+                ("max", TERMINALS_MAX),
+            ],
             NO_SUID | NO_EXEC,
         ),
         new("/dev/mqueue", "mqueue", &[], KERNEL),

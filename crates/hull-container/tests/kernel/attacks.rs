@@ -1,4 +1,14 @@
 //! What a hostile image or guest tries.
+//!
+//! The tests of the modules show each attack twice: failing against hull, and succeeding against a hull
+//! that was deliberately weakened, by another plan or by taking away a defence that is code
+//! (`hull_container::weakened`; only built by `cargo xtask attack`). `docs/security.md` lists them.
+
+mod exhaustion;
+mod others;
+mod paths;
+mod powers;
+mod weak;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,6 +16,10 @@ use std::os::unix::fs::symlink;
 use crate::Test;
 use crate::fixture::Guest;
 use crate::isolation::bound;
+
+/// Attacks by area.
+pub(crate) const AREAS: [&[Test]; 4] =
+    [paths::TESTS, powers::TESTS, others::TESTS, exhaustion::TESTS];
 
 pub(crate) const TESTS: &[Test] = &[
     ("links_in_the_place_of_kernel_mounts_are_refused", kernel_mounts),

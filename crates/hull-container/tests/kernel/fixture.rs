@@ -43,6 +43,8 @@ pub(crate) struct Guest {
     pub(crate) init: Option<PathBuf>,
     pub(crate) partners: Partners,
     pub(crate) host: HostFacts,
+    /// What a weakened hull would do otherwise.
+    pub(crate) change: fn(&mut LaunchPlan),
 }
 
 /// What a guest's first process left.
@@ -74,7 +76,8 @@ impl Guest {
         fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
         for name in
             "sh true false cat id ls mount umount touch chown stat echo sleep env head grep \
-                     wc unshare mknod tty dd ln rm mkdir readlink chroot test hostname kill ps stty"
+                     wc unshare mknod tty dd ln rm mkdir readlink chroot test hostname kill ps stty \
+                     chmod sort tail tr find mv cp"
                 .split_whitespace()
         {
             symlink("busybox", bin.join(name)).unwrap();
@@ -94,6 +97,7 @@ impl Guest {
             init: None,
             partners: Partners::default(),
             host: HostFacts::read().unwrap(),
+            change: |_| {},
         }
     }
 
@@ -141,7 +145,9 @@ impl Guest {
             seccomp: &seccomp::Cache::default(),
             partners: self.partners,
         };
-        plan::launch(&self.spec, &cx).unwrap()
+        let mut plan = plan::launch(&self.spec, &cx).unwrap();
+        (self.change)(&mut plan);
+        plan
     }
 
     /// Starts it, with a pipe for its output or a terminal.

@@ -46,7 +46,8 @@ fn main() -> ExitCode {
         execs::TESTS,
         lifecycle::TESTS,
     ];
-    for (name, test) in areas.into_iter().flatten().filter(|(name, _)| name.contains(&wanted)) {
+    let areas = areas.into_iter().chain(attacks::AREAS);
+    for (name, test) in areas.flatten().filter(|(name, _)| name.contains(&wanted)) {
         let outcome = catch_unwind(test);
         println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
         if outcome.is_ok() { passed += 1 } else { failed += 1 }
