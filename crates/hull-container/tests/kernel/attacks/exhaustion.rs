@@ -99,9 +99,8 @@ fn inodes() {
 
 fn descriptors() {
     let mut guest = Guest::new().armed();
-    let nofile =
-        |limit| vec![Rlimit { resource: Resource::Nofile, soft: Some(limit), hard: Some(limit) }];
-    guest.spec.limits.rlimits = nofile(64);
+    guest.spec.limits.rlimits =
+        vec![Rlimit { resource: Resource::Nofile, soft: Some(64), hard: Some(64) }];
     guest.command(&["attack", "ptys", "200"]);
     let said = guest.run().unwrap().output;
     assert!(said.ends_with(" EMFILE\n"), "{said}");
