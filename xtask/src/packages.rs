@@ -42,6 +42,16 @@ pub(crate) const TESTS: [Need; 19] = [
     need("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
 ];
 
+/// What makes and runs the machine of `cargo xtask machine`.
+pub(crate) const MACHINE: [Need; 6] = [
+    need("qemu-system-x86_64", "qemu-system-x86"),
+    need("mmdebstrap", "mmdebstrap"),
+    need("mke2fs", "e2fsprogs"),
+    need("busybox", "busybox-static"),
+    need("strip", "binutils"),
+    need("dpkg-deb", "dpkg"),
+];
+
 /// The peers of the benchmarks that are small to install.
 pub(crate) const PEERS: [Need; 3] =
     [need("crun", "crun"), need("runc", "runc"), need("lxc-start", "lxc")];
