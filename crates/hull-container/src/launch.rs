@@ -10,6 +10,7 @@ mod devices;
 pub(crate) mod fork;
 mod inside;
 mod maps;
+mod overlay;
 mod resolve;
 mod root;
 pub(crate) mod terminal;

@@ -182,6 +182,11 @@ fn open(path: &Path) -> Result<OwnedFd, Failure> {
 }
 
 impl Newborn {
+    /// A process that was forked just now.
+    pub(crate) fn of(child: Child) -> Self {
+        Self(Some(child))
+    }
+
     fn child(&self) -> &Child {
         match &self.0 {
             Some(child) => child,

@@ -1,18 +1,16 @@
 //! Detached mounts of the host's files, made by the launcher with the host's privileges.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use hull_sys::mount::{self, Depth, attribute};
 use rustix::fs::CWD;
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
-    fsmount, fsopen, open_tree,
-};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::Maps;
+use super::overlay::{self, Layers};
 use crate::failure::{Doing, Failure, Kind, plain};
 use crate::plan::{Attributes, Mount, Propagation, Reach, Root, Rootfs};
 use crate::weakened::{Defence, stands};
@@ -147,7 +145,7 @@ fn overlay(
     lowers: &[PathBuf],
     (upper, work): (&Path, &Path),
     user_namespace: Option<&OwnedFd>,
-    (uid, gid): (u32, u32),
+    owner: (u32, u32),
 ) -> Result<OwnedFd, Failure> {
     // Overlayfs wants both on one *mount*, so their common directory is what is cloned.
     let (Some(parent), Some(upper_name), Some(work_name)) =
@@ -162,30 +160,14 @@ fn overlay(
     let layers: Vec<OwnedFd> =
         lowers.iter().map(|path| layer(path, user_namespace)).collect::<Result<_, _>>()?;
     let writable = layer(parent, user_namespace)?;
-    let own = |tree: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
-
-    let identity = MountIdentity::assume(uid, gid)?;
-    let filesystem = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).doing("open overlayfs")?;
-    let set = |key: &str, value: &Path| {
-        fsconfig_set_string(&filesystem, key, value).map_err(|error| complain(&filesystem, error))
+    let layers = Layers {
+        lowers: &layers,
+        writable: &writable,
+        upper: upper_name,
+        work: work_name,
+        place: parent,
     };
-    for tree in &layers {
-        set("lowerdir+", &own(tree)).doing("add an overlay layer")?;
-    }
-    set("upperdir", &own(&writable).join(upper_name)).doing_at("set overlay upper", upper)?;
-    set("workdir", &own(&writable).join(work_name)).doing_at("set overlay work", work)?;
-    // Whatever the host's module was loaded with: no features whose traces in an upper directory
-    // make it unreadable elsewhere, and no redirects that a hostile layer may have been given.
-    for (key, value) in [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")] {
-        set(key, Path::new(value)).doing(format!("set overlay option {key}"))?;
-    }
-    fsconfig_create(&filesystem)
-        .map_err(|error| complain(&filesystem, error))
-        .doing_at("mount overlay with upper", upper)?;
-    let mounted = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-        .doing_at("mount overlay with upper", upper)?;
-    drop(identity);
-    Ok(mounted)
+    overlay::overlay(&layers, owner)
 }
 
 /// The error with the reason that the file system wrote into its context's log, if it did.
@@ -199,28 +181,4 @@ pub(crate) fn complain(filesystem: &OwnedFd, error: Errno) -> String {
         text.push_str(String::from_utf8_lossy(&line[..length]).trim());
     }
     text
-}
-
-/// The file system identity of the guest's root, while this lives.
-///
-/// Overlayfs works on its upper layer with the identity it was mounted with. The host's own root is
-/// not in the map of the layer's owners, so it could not make a file there, and overlayfs would
-/// silently be read-only.
-struct MountIdentity;
-
-impl MountIdentity {
-    fn assume(uid: u32, gid: u32) -> Result<Self, Failure> {
-        let identity = Self;
-        hull_sys::identity::set_file_system(uid, gid)
-            .and_then(|()| hull_sys::capability::raise_all())
-            .doing(format!("assume file system identity {uid}:{gid}"))?;
-        Ok(identity)
-    }
-}
-
-impl Drop for MountIdentity {
-    fn drop(&mut self) {
-        // Root may always return to itself, so this cannot fail.
-        hull_sys::identity::set_file_system(0, 0).unwrap_or_default();
-    }
 }
