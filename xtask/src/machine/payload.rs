@@ -29,7 +29,9 @@ pub(super) fn prepare(
     arguments: &[String],
 ) -> Outcome<PathBuf> {
     let root = std::env::current_dir()?;
-    run(cargo().args(["build", "--package", "hull"]))?;
+    if tests.iter().any(|(package, _)| package == "hull-tests") {
+        run(cargo().args(["build", "--package", "hull"]))?;
+    }
     let programs: Vec<PathBuf> =
         tests.iter().map(|(package, target)| build(package, target)).collect::<Outcome<_>>()?;
     let staging = tempfile::Builder::new().prefix("payload").tempdir_in(dir)?;

@@ -28,9 +28,9 @@ fn an_exec_of_host_users() {
 }
 
 fn inside(mut guest: Guest) {
-    guest.shell(&format!("({LOOK}) > /tmp/first; sleep 60"));
+    guest.shell(&format!("({LOOK}) > /tmp/draft; mv /tmp/draft /tmp/first; sleep 60"));
     let live = guest.start().unwrap();
-    let first = "while ! test -s /tmp/first; do sleep 0.01; done; sleep 0.1; cat /tmp/first";
+    let first = "while ! test -e /tmp/first; do sleep 0.01; done; cat /tmp/first";
     let first = live.exec(&["sh", "-c", first]).unwrap().output;
     let added = live.exec(&["sh", "-c", LOOK]).unwrap().output;
     assert_eq!(first, added);
