@@ -11,8 +11,8 @@ use crate::outcome::{Outcome, checked, name};
 /// Tries all and says for each how it ended.
 pub(crate) fn all() {
     let (null, none) = (std::ptr::null::<u8>(), 0_usize);
-    // SAFETY: no pointers but null, which the kernel checks.
     let raw = |number: libc::c_long, a: i64, b: *const u8, c: usize| {
+        // SAFETY: no pointers but null, which the kernel checks, and one to zeros that live longer.
         checked(unsafe { libc::syscall(number, a, b, c) }).map(drop)
     };
     let zeros = vec![0_u8; 1 << 16];

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The built program, static, to be copied into a guest.
+/// The built program, static, to be copied into a guest: `HULL_ATTACK_BIN` where there is no cargo,
+/// else built here once.
 ///
 /// # Panics
 /// If it cannot be built.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(build)
+    PROGRAM.get_or_init(|| std::env::var_os("HULL_ATTACK_BIN").map_or_else(build, PathBuf::from))
 }
 
 /// Builds it for musl, in a target folder of its own: the outer cargo may hold the lock of its own.

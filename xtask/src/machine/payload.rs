@@ -9,6 +9,7 @@ use crate::run::{cargo, find, output, run, target};
 
 /// Runs every test program it finds listed, and tells how each ended.
 const SCRIPT: &str = r#"export PATH=/usr/sbin:/usr/bin:/sbin:/bin HULL_BIN="$ROOT/target/debug/hull"
+export HULL_ATTACK_BIN="$ROOT/target/attack/$(uname -m)-unknown-linux-musl/debug/hull-attack"
 export HULL_TESTS_MACHINE=1
 mount -t tmpfs -o mode=1777 tmp /tmp
 mkdir -p "$ROOT"
@@ -32,12 +33,15 @@ pub(super) fn prepare(
     if tests.iter().any(|(package, _)| package == "hull-tests") {
         run(cargo().args(["build", "--package", "hull"]))?;
     }
+    build_attacker()?;
     let programs: Vec<PathBuf> =
         tests.iter().map(|(package, target)| build(package, target)).collect::<Outcome<_>>()?;
     let staging = tempfile::Builder::new().prefix("payload").tempdir_in(dir)?;
     let staging = staging.path();
-    // What marks a target folder, and the images that were made here.
-    for name in ["debug/hull", "debug/hull-shim", "CACHEDIR.TAG", "tests-cache/busybox.tar"] {
+    let attacker = format!("attack/{}/debug/hull-attack", musl());
+    // With what marks a target folder, and the images that were made here.
+    let needed = ["debug/hull", "debug/hull-shim", "CACHEDIR.TAG", "tests-cache/busybox.tar"];
+    for name in needed.iter().copied().chain([attacker.as_str()]) {
         let file = fs::canonicalize(target())?.join(name);
         if file.exists() {
             place(&file, &root, staging)?;
@@ -53,6 +57,18 @@ pub(super) fn prepare(
     let image = dir.join("payload.img");
     file_system(staging, &image, 3000)?;
     Ok(image)
+}
+
+/// Builds the attacker where the tests would build it themselves, if there was a cargo.
+fn build_attacker() -> Outcome {
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--locked", "--package", "hull-attack", "--bin"]);
+    build.args(["hull-attack", "--target", &musl(), "--target-dir"]);
+    run(build.arg(target().join("attack")))
+}
+
+fn musl() -> String {
+    format!("{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
 /// Builds one test program and gives its path.

@@ -130,12 +130,9 @@ fn fifty_starts_leave_nothing() {
     let mut guest = Guest::new();
     guest.command(&["true"]);
     let before = host_state();
-    let begun = Instant::now();
     for _ in 0..50 {
         assert_eq!(guest.run().unwrap().status, 0);
     }
-    // Generous: debug build, other work on the machine.
-    assert!(begun.elapsed() < Duration::from_secs(20));
     assert_eq!(host_state(), before);
     assert!(guest.cgroups_left().is_empty());
 }
