@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
+use crate::machine;
 use crate::packages::{self, TESTS};
 use crate::run::{self, cargo, ended, find, output, target};
 
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// Skip what cannot run here instead of installing what is missing
     #[arg(long)]
     no_install: bool,
+    /// Leave out the machine with another kernel (`cargo xtask machine`)
+    #[arg(long)]
+    no_machine: bool,
     /// Passed on to `cargo test`; for all of the workspace unless `-p` names a package
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
@@ -37,7 +41,8 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let mut tests = cargo();
     tests.args(["test", "--no-fail-fast"]);
     let names_package = |word: &String| word == "-p" || word.starts_with("--package");
-    if !arguments.rest.iter().any(names_package) {
+    let all = !arguments.rest.iter().any(names_package);
+    if all {
         tests.arg("--workspace");
     }
     tests.args(&arguments.rest);
