@@ -41,8 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let mut tests = cargo();
     tests.args(["test", "--no-fail-fast"]);
     let names_package = |word: &String| word == "-p" || word.starts_with("--package");
-    let all = !arguments.rest.iter().any(names_package);
-    if all {
+    if !arguments.rest.iter().any(names_package) {
         tests.arg("--workspace");
     }
     tests.args(&arguments.rest);
@@ -54,7 +53,11 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if !status.success() {
         return Err(format!("tests failed ({status})").into());
     }
-    if arguments.rest.is_empty() { crate::attack::run() } else { Ok(()) }
+    if !arguments.rest.is_empty() {
+        return Ok(());
+    }
+    crate::attack::run()?;
+    if arguments.no_machine || arguments.no_install { Ok(()) } else { machine::usual() }
 }
 
 /// The standard library for the static programs.
