@@ -15,6 +15,7 @@ pub mod filters;
 pub mod image;
 pub mod json;
 pub mod network;
+pub mod own;
 pub mod query;
 pub mod refusal;
 pub mod stream;

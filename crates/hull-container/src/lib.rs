@@ -15,6 +15,8 @@ pub mod plan;
 mod process;
 #[cfg(feature = "plan")]
 pub mod seccomp;
+#[cfg(feature = "plan")]
+pub mod usage;
 
 pub mod weakened;
 

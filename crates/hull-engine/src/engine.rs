@@ -24,6 +24,7 @@ use crate::networks::Networks;
 use crate::paths::Paths;
 use crate::record::GuestRecord;
 use crate::records::{GuestRecords, of_store};
+use crate::stats::Sampler;
 use crate::volumes::Volumes;
 
 /// An engine. Cheap to clone.
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) id_ranges: IdRanges,
     pub(crate) networks: Arc<Networks>,
     pub(crate) events: Arc<Events>,
+    pub(crate) sampler: Sampler,
     pub(crate) registry: hull_registry::Client,
     pub(crate) filters: hull_container::seccomp::Cache,
     index: Mutex<Index>,
@@ -130,6 +132,7 @@ impl Engine {
         }
         let mut tasks = std::mem::take(&mut *self.inner.tasks());
         tasks.shutdown().await;
+        self.inner.sampler.close();
         let errands = std::mem::take(&mut *self.inner.errands());
         errands.join_all().await;
         Ok(())
@@ -171,6 +174,7 @@ impl Inner {
             id_ranges,
             networks: Arc::new(networks),
             events: Arc::default(),
+            sampler: Sampler::default(),
             registry,
             filters: hull_container::seccomp::Cache::default(),
             index: Mutex::default(),
@@ -215,10 +219,15 @@ impl Inner {
 
     /// Runs a guest's task until the guest is removed or the engine closed.
     pub(crate) fn run(&self, task: crate::guest::Task) {
+        self.run_until_closed(task.run());
+    }
+
+    /// Runs `task` until it ends or the engine is closed.
+    pub(crate) fn run_until_closed(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.tasks();
         // Those that ended are let go of here, so the set does not grow.
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task.run());
+        tasks.spawn(task);
     }
 
     /// The guest does not exist any more.

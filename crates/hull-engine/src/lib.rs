@@ -26,6 +26,7 @@ mod pull;
 mod random;
 mod records;
 mod shim;
+mod stats;
 mod top;
 mod volumes;
 
@@ -44,5 +45,6 @@ pub use logs::{LogLine, LogQuery, LogStream, Source};
 pub use networks::{BRIDGE, BridgeNet, Defaults};
 pub use pull::{Listener, Progress as PullProgress, Pull, Step};
 pub use shim::stream::Streams;
+pub use stats::{Earlier, Reading, Span, Usages};
 pub use top::Processes;
 pub use volumes::{Volume, Volumes};

@@ -30,3 +30,4 @@ pub mod restart;
 pub mod security;
 pub mod signal;
 pub mod time;
+pub mod usage;

@@ -16,6 +16,7 @@ pub mod prune;
 pub mod requests;
 mod security;
 mod settings;
+pub mod stats;
 pub mod top;
 mod unsupported;
 pub mod view;

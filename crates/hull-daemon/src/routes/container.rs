@@ -24,6 +24,7 @@ pub(super) async fn answer(app: &App, route: Container, call: Call) -> Answer {
         Container::List => list(app, &call).await,
         Container::Create => create(app, call).await,
         Container::Prune => prune(app, &call).await,
+        Container::AllStats => super::stats::all(app, &call).await,
         Container::One(action, name) => {
             let guest = app.engine().guest(&name)?;
             one(app, action, guest, call).await
@@ -44,6 +45,7 @@ async fn one(app: &App, action: ContainerAction, guest: Guest, call: Call) -> An
             let processes = guest.processes(arguments).await?;
             return Ok(json(&top::write(processes.titles, processes.rows)));
         }
+        A::Stats => return super::stats::answer(app, &guest, &call).await,
         A::Logs => return super::logs::answer(&guest, &call).await,
         A::Wait => return super::wait::answer(&guest, &call),
         A::Attach => return super::attach::answer(app, &guest, call).await,

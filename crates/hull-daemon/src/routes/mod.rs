@@ -13,6 +13,7 @@ mod image;
 mod logs;
 mod network;
 mod path;
+mod stats;
 mod system;
 mod table;
 mod volume;

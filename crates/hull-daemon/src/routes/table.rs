@@ -41,6 +41,8 @@ pub(crate) enum Container {
     List,
     Create,
     Prune,
+    /// hull's own.
+    AllStats,
     One(ContainerAction, String),
 }
 
@@ -49,6 +51,7 @@ pub(crate) enum Container {
 pub(crate) enum ContainerAction {
     Inspect,
     Top,
+    Stats,
     Logs,
     Start,
     Stop,
@@ -116,6 +119,7 @@ pub(crate) fn route(method: &Method, path: &str) -> Route {
         ["images", rest @ ..] => images(method.as_str(), rest),
         ["volumes", rest @ ..] => volumes(method.as_str(), rest),
         ["networks", rest @ ..] => networks(method.as_str(), rest),
+        ["hull", rest @ ..] => own(method.as_str(), rest),
         rest => system(method.as_str(), rest),
     }
 }
@@ -142,6 +146,14 @@ fn system(method: &str, path: &[&str]) -> Route {
     }
 }
 
+/// What Docker's API has no words for.
+fn own(method: &str, path: &[&str]) -> Route {
+    match (method, path) {
+        ("GET", ["containers", "stats"]) => Route::Container(Container::AllStats),
+        _ => Route::Unknown,
+    }
+}
+
 fn containers(method: &str, path: &[&str]) -> Route {
     use ContainerAction as A;
     let one = |action, name: &[&str]| match name.join("/") {
@@ -154,6 +166,7 @@ fn containers(method: &str, path: &[&str]) -> Route {
         ("POST", ["prune"]) => Route::Container(Container::Prune),
         ("GET", [name @ .., "json"]) => one(A::Inspect, name),
         ("GET", [name @ .., "top"]) => one(A::Top, name),
+        ("GET", [name @ .., "stats"]) => one(A::Stats, name),
         ("GET", [name @ .., "logs"]) => one(A::Logs, name),
         ("POST", [name @ .., "start"]) => one(A::Start, name),
         ("POST", [name @ .., "stop"]) => one(A::Stop, name),
@@ -167,7 +180,6 @@ fn containers(method: &str, path: &[&str]) -> Route {
         ("POST", [name @ .., "resize"]) => one(A::Resize, name),
         ("POST", [name @ .., "exec"]) => one(A::Exec, name),
         ("POST", [_, .., "update"]) => Route::Unsupported("changing a container's limits"),
-        ("GET", [_, .., "stats"]) => Route::Unsupported("resource statistics"),
         ("GET", [_, .., "changes"]) => Route::Unsupported("listing a container's changed files"),
         ("GET", [_, .., "export"]) => Route::Unsupported("exporting a container's files"),
         ("GET", [_, .., "attach", "ws"]) => Route::Unsupported("attaching by WebSocket"),
@@ -264,6 +276,8 @@ mod tests {
             ("GET /containers//a/json", "Container(One(Inspect, \"/a\"))"),
             ("GET /containers/a/top", "Container(One(Top, \"a\"))"),
             ("GET /containers/a/logs", "Container(One(Logs, \"a\"))"),
+            ("GET /containers/a/stats", "Container(One(Stats, \"a\"))"),
+            ("GET /hull/containers/stats", "Container(AllStats)"),
             ("POST /containers/a/start", "Container(One(Start, \"a\"))"),
             ("POST /containers/create/start", "Container(One(Start, \"create\"))"),
             ("POST /containers/a/stop", "Container(One(Stop, \"a\"))"),
@@ -315,7 +329,6 @@ mod tests {
             ("GET /plugins", "plugins"),
             ("POST /plugins/a/enable", "plugins"),
             ("POST /containers/a/update", "limits"),
-            ("GET /containers/a/stats", "statistics"),
             ("GET /containers/a/changes", "changed files"),
             ("GET /containers/a/export", "exporting"),
             ("GET /containers/a/attach/ws", "WebSocket"),

@@ -9,6 +9,7 @@ pub(crate) mod logs;
 pub(crate) mod ports;
 pub(crate) mod run;
 pub(crate) mod start;
+pub(crate) mod stats;
 pub(crate) mod top;
 
 use clap::Subcommand;
@@ -45,6 +46,8 @@ pub(crate) enum Shared {
     Run(Box<run::Args>),
     /// Start one or more stopped containers
     Start(start::Start),
+    /// Display a live stream of container(s) resource usage statistics
+    Stats(stats::Args),
     /// Stop one or more running containers
     Stop(actions::Stop),
     /// Display the running processes of a container
@@ -84,6 +87,7 @@ pub(crate) async fn shared(client: &Client, command: Shared) -> Result<(), Failu
         Shared::Rm(args) => actions::remove(client, &args).await,
         Shared::Run(args) => run::run(client, *args).await,
         Shared::Start(args) => start::start(client, args).await,
+        Shared::Stats(args) => stats::run(client, &args).await,
         Shared::Stop(args) => actions::stop(client, &args, "stop").await,
         Shared::Top(args) => top::top(client, &args).await,
         Shared::Unpause(args) => actions::simple(client, &args, "unpause").await,
