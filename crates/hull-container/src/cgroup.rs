@@ -2,9 +2,11 @@
 
 mod freezer;
 mod lifecycle;
+mod oom;
 mod stats;
 
 pub(crate) use lifecycle::Entrance;
+pub use oom::OomWatch;
 pub use stats::Stats;
 
 use std::path::{Path, PathBuf};

@@ -89,6 +89,7 @@ impl Inner {
             pid: None,
             started: None,
             exit: None,
+            out_of_memory: false,
             error: String::new(),
             stopped_by_user: false,
             restarts: 0,

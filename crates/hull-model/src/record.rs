@@ -37,6 +37,9 @@ pub struct GuestRecord {
     pub started: Option<Timestamp>,
     /// How it last ended; kept while it runs again.
     pub exit: Option<Exit>,
+    /// Whether the kernel found no memory for something in it since it was last started.
+    #[serde(default)]
+    pub out_of_memory: bool,
     /// Why it last could not start; empty if it could.
     pub error: String,
     /// Whether the last stop was a user's wish.

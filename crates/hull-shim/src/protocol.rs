@@ -234,6 +234,8 @@ pub enum Event {
         /// How.
         exit: ExitRecord,
     },
+    /// The kernel found no memory for something in the guest, which may live on.
+    OutOfMemory,
 }
 
 /// Where the guest is.

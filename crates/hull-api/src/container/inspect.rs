@@ -191,7 +191,10 @@ fn state(record: &GuestRecord) -> StateBody {
         running: is_running(record) || record.restarting,
         paused: matches!(record.state, State::Paused),
         restarting: record.restarting,
-        oom_killed: !is_running(record) && record.exit.is_some_and(|exit| exit.oom_killed),
+        oom_killed: match record.exit {
+            Some(exit) if !is_running(record) => exit.oom_killed,
+            Some(_) | None => record.out_of_memory,
+        },
         dead: false,
         pid: pid(record),
         exit_code: exit_code(record),

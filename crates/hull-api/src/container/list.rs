@@ -367,6 +367,7 @@ mod tests {
             pid: None,
             started: Some(at(age)),
             exit,
+            out_of_memory: false,
             error: String::new(),
             stopped_by_user: false,
             restarts: 0,

@@ -53,6 +53,7 @@ pub(crate) fn record(body: &str) -> GuestRecord {
         pid: None,
         started: None,
         exit: None,
+        out_of_memory: false,
         error: String::new(),
         stopped_by_user: false,
         restarts: 0,

@@ -64,6 +64,7 @@ impl Task {
             match tokio::time::timeout(LAST_WORDS_MAX, control.event()).await {
                 Ok(Ok(Event::Exited(exit))) => return self.on_exit(Some(exit)).await,
                 Ok(Ok(Event::ExecExited { id, exit })) => self.exec_ended(id, &exit).await,
+                Ok(Ok(Event::OutOfMemory)) => self.on_out_of_memory().await,
                 Ok(Ok(Event::Started { .. })) => {}
                 Ok(Err(_)) | Err(_) => break,
             }
@@ -85,6 +86,7 @@ impl Task {
                 if self.record.state == State::Paused {
                     self.freeze_again().await;
                 }
+                self.adopt_memory().await;
                 self.adopt_execs(&seen.execs).await;
                 if self.record.state == State::Running {
                     self.watch_health();
@@ -119,6 +121,18 @@ impl Task {
     async fn freeze_again(&mut self) {
         if let Err(error) = self.turn(move |cgroup| cgroup.freeze(FREEZE_MAX)).await {
             tracing::warn!(guest = %self.record.id, %error, "cannot freeze the paused guest");
+        }
+    }
+
+    /// Nobody was there when the guest ran out of memory: then it is told now.
+    async fn adopt_memory(&mut self) {
+        if self.record.out_of_memory {
+            return;
+        }
+        let Ok(cgroup) = self.engine.cgroup_of(&self.record) else { return };
+        let kills = tokio::task::spawn_blocking(move || cgroup.oom_kills()).await;
+        if kills.is_ok_and(|kills| kills > 0) {
+            self.on_out_of_memory().await;
         }
     }
 

@@ -30,6 +30,16 @@ impl Task {
         self.end(exit).await;
     }
 
+    /// The kernel found no memory for something in the guest, which may live on. Each time is told;
+    /// that it happened is recorded once.
+    pub(super) async fn on_out_of_memory(&mut self) {
+        self.publish("oom", &[]);
+        if !std::mem::replace(&mut self.record.out_of_memory, true) {
+            tracing::info!(guest = %self.record.id, "out of memory");
+            self.save_logged().await;
+        }
+    }
+
     /// The shim's last word was its end, or the end of the connection: give it back to the kernel.
     async fn reap(&mut self) {
         let Some(mut child) = self.shim.take() else { return };
@@ -57,7 +67,9 @@ impl Task {
     }
 
     /// The end of a start that failed: whoever asked for it decides what comes next.
-    pub(super) async fn record_end(&mut self, exit: Exit, delay: Option<Duration>) {
+    pub(super) async fn record_end(&mut self, mut exit: Exit, delay: Option<Duration>) {
+        let news = exit.oom_killed && !self.record.out_of_memory;
+        exit.oom_killed |= self.record.out_of_memory;
         if self.advance(Event::Died(exit)).is_err() {
             tracing::warn!(guest = %self.record.id, "ended more than once");
             return;
@@ -69,7 +81,10 @@ impl Task {
         self.record.exit = Some(exit);
         self.record.restarting = delay.is_some();
         // Told before it is shown: whoever waits for the end has then seen the news of it.
-        self.publish_end(exit.oom_killed, exit.code);
+        if news {
+            self.publish("oom", &[]);
+        }
+        self.publish_end(exit.code);
         self.save_logged().await;
         self.give_back(held);
         tracing::info!(guest = %self.record.id, code = exit.code, "ended");

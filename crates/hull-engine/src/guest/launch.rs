@@ -78,6 +78,7 @@ impl Task {
         self.take_address().await?;
         self.forget_last_end().await?;
         self.record.error.clear();
+        self.record.out_of_memory = false;
         self.record.stopped_by_user = false;
         self.step(life::Event::Start).await
     }

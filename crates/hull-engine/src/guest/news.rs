@@ -29,10 +29,7 @@ impl Task {
     }
 
     /// Tells that the guest ended, and what it does not use any more.
-    pub(super) fn publish_end(&self, oom_killed: bool, code: u8) {
-        if oom_killed {
-            self.publish("oom", &[]);
-        }
+    pub(super) fn publish_end(&self, code: u8) {
         self.publish("die", &[("exitCode", code.to_string())]);
         self.publish_network("disconnect");
         for volume in self.record.mounts.iter().filter_map(|mount| mount.volume.as_ref()) {

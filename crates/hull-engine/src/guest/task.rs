@@ -179,6 +179,7 @@ impl Task {
         match event {
             Ok(Event::Exited(exit)) => self.on_exit(Some(exit)).await,
             Ok(Event::ExecExited { id, exit }) => self.on_exec_exit(id, &exit).await,
+            Ok(Event::OutOfMemory) => self.on_out_of_memory().await,
             Ok(Event::Started { .. }) => {}
             Err(error) => {
                 // That the connection broke says nothing about the guest.

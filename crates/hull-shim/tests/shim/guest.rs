@@ -278,7 +278,7 @@ pub(crate) fn exec_exit(client: &mut Client, expected: ExecId) -> ExitRecord {
         match client.event().unwrap() {
             Event::ExecExited { id, exit } if id == expected => return exit,
             Event::Exited(record) => panic!("the guest ended first: {record:?}"),
-            Event::Started { .. } | Event::ExecExited { .. } => {}
+            Event::Started { .. } | Event::OutOfMemory | Event::ExecExited { .. } => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use hull_container::cgroup::Cgroup;
+use hull_container::cgroup::{Cgroup, OomWatch};
 use hull_container::launch::{Assembled, Stdio, WindowSize};
 use hull_container::plan::ExecPlan;
 use hull_shim::plan::ShimPlan;
@@ -46,6 +46,12 @@ pub(crate) fn exec(plan: &ExecPlan, init: &OwnedFd, child: &mut Child) -> Result
         return Err(failure);
     }
     Ok(pid)
+}
+
+/// Watches for the kernel finding no memory for the guest.
+pub(crate) fn watch_memory(cgroup: &Cgroup) -> Option<OomWatch> {
+    // Without it nothing is told before the end, whose record is made from the kernel's counter.
+    cgroup.watch_oom().ok().flatten()
 }
 
 /// Whether the kernel killed in the guest for want of memory. Only while its cgroup exists.

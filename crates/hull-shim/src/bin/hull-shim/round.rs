@@ -22,6 +22,8 @@ pub(crate) enum Source {
     Input(Process),
     /// An attached client, by number.
     Attachment(Process, u32),
+    /// The guest's memory.
+    Memory,
     /// Something an ended process left open.
     Leftover,
     /// A child ended, known or not.

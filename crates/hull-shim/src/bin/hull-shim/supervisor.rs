@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use hull_container::cgroup::OomWatch;
 use hull_container::launch::Assembled;
 use hull_shim::exit::ExitRecord;
 use hull_shim::log::{Log, Stream};
@@ -39,6 +40,10 @@ pub(crate) struct Supervisor<'plan> {
     pub(crate) waiting: Option<Assembled<'plan>>,
     connections: Vec<Connection>,
     leftovers: Vec<OwnedFd>,
+    /// Until the cgroup is removed.
+    memory: Option<OomWatch>,
+    /// Whether the kernel found no memory for something in the guest.
+    out_of_memory: bool,
     log: Option<Log>,
     plan: &'plan ShimPlan,
     exit_file: ExitFile,
@@ -60,6 +65,8 @@ pub(crate) fn run(plan: &ShimPlan, (socket, ended): (Socket, OwnedFd)) {
         waiting: None,
         connections: Vec::new(),
         leftovers: Vec::new(),
+        memory: None,
+        out_of_memory: false,
         log: None,
         plan,
         exit_file,
@@ -90,6 +97,7 @@ impl Supervisor<'_> {
             self.log = Some(log);
         }
         self.waiting = Some(guest::build(self.plan, &mut self.children.guest)?);
+        self.memory = guest::watch_memory(&self.plan.launch.cgroup);
         Ok(())
     }
 
@@ -142,6 +150,9 @@ impl Supervisor<'_> {
                 }
             }
         }
+        if let Some((fd, flags)) = self.memory.as_ref().map(OomWatch::waiting) {
+            interests.add(Source::Memory, fd, flags);
+        }
         for fd in &self.leftovers {
             interests.add(Source::Leftover, fd.as_fd(), PollFlags::IN);
         }
@@ -152,6 +163,7 @@ impl Supervisor<'_> {
         match source {
             Source::Listener => self.accept(),
             Source::Connection(id) => self.converse(id, flags),
+            Source::Memory => self.notice_memory(),
             Source::Leftover => self.leftovers.retain(may_go_on),
             Source::ChildEnded => self.reap_strays(),
             Source::Output(process, stream) => {
@@ -256,7 +268,10 @@ impl Supervisor<'_> {
     /// The guest is over: records it, cleans up, says good-bye.
     fn finish(mut self, mut record: ExitRecord) {
         drop(self.waiting.take());
-        record.oom_killed = guest::was_oom_killed(&self.plan.launch.cgroup);
+        self.notice_memory();
+        // Before the cgroup goes, which would look like one more time.
+        drop(self.memory.take());
+        record.oom_killed = self.out_of_memory || guest::was_oom_killed(&self.plan.launch.cgroup);
         self.children.guest.phase = Phase::Exited(record.clone());
         let mut recorded = self.exit_file.write(&record).is_ok();
         guest::remove_cgroup(&self.plan.launch.cgroup);
@@ -275,6 +290,14 @@ impl Supervisor<'_> {
                 return;
             }
             wait = if now < deadline { deadline - now } else { REST };
+        }
+    }
+
+    /// Tells if the kernel found no memory since this was last called.
+    fn notice_memory(&mut self) {
+        if self.memory.as_mut().is_some_and(OomWatch::happened) {
+            self.out_of_memory = true;
+            self.tell(&Event::OutOfMemory);
         }
     }
 
