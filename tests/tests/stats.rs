@@ -257,7 +257,8 @@ fn memory_that_runs_out_is_told_at_once_and_remembered() {
     d.docker("run -d --network none --name sober busybox sleep 1000").ok();
     assert_eq!(d.inspect("sober")["State"]["OOMKilled"], false);
     // The first process itself.
-    let status = d.docker("run --network none -m 16m --memory-swap 16m --name dies busybox tail /dev/zero");
+    let status =
+        d.docker("run --network none -m 16m --memory-swap 16m --name dies busybox tail /dev/zero");
     assert_eq!(status.run().status, 137);
     let state = d.inspect("dies")["State"].clone();
     assert_eq!((&state["OOMKilled"], &state["ExitCode"]), (&true.into(), &137.into()));
@@ -273,7 +274,8 @@ fn a_daemon_that_was_away_tells_what_ran_out_meanwhile() {
     let mut d = daemon!();
     let shared = d.files().join("shared");
     std::fs::create_dir(&shared).unwrap();
-    let script = "while [ ! -e /w/go ]; do sleep 0.1; done; tail /dev/zero; touch /w/done; sleep 1000";
+    let script =
+        "while [ ! -e /w/go ]; do sleep 0.1; done; tail /dev/zero; touch /w/done; sleep 1000";
     let id = d
         .docker("run -d --network none -m 16m --memory-swap 16m --name eats")
         .arg("-v")
@@ -287,9 +289,7 @@ fn a_daemon_that_was_away_tells_what_ran_out_meanwhile() {
     std::fs::write(shared.join("go"), "").unwrap();
     eventually("its child is killed", || shared.join("done").exists().then_some(()));
     d.again();
-    eventually("it is known", || {
-        (d.inspect("eats")["State"]["OOMKilled"] == true).then_some(())
-    });
+    eventually("it is known", || (d.inspect("eats")["State"]["OOMKilled"] == true).then_some(()));
     eventually("it is told", || {
         let words = "events --since 1 --until 0s --filter event=oom --format {{.ID}}";
         (d.docker(words).ok() == id).then_some(())

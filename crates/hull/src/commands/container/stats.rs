@@ -81,15 +81,14 @@ pub(crate) async fn run(client: &Client, args: &Args) -> Result<(), Failure> {
 
 /// Another engine than hull does not have the route.
 fn understood(error: ClientError) -> Failure {
-    match error {
-        ClientError::Refused { message, .. } if message.ends_with("page not found") => {
-            Failure::new(
-                "this engine does not tell what all containers use at once: it is not hull, or an \
-                 older one; hint: docker stats asks for each container",
-            )
-        }
-        error => error.into(),
+    if matches!(&error, ClientError::Refused { message, .. } if message.ends_with("page not found"))
+    {
+        return Failure::new(
+            "this engine does not tell what all containers use at once: it is not hull, or an \
+             older one; hint: docker stats asks for each container",
+        );
     }
+    error.into()
 }
 
 fn show(all: &AllStats, args: &Args) -> Result<(), Failure> {
