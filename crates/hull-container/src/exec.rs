@@ -9,11 +9,12 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::failure::{Doing, Failure, Kind};
 use crate::launch::{
-    Channel, FromChild, Joins, Maps, Running, Stdio, ToChild, WindowSize, adjust_oom_score, fork,
-    go, send_stdio, terminal,
+    Body, Channel, Given, Joins, Maps, Running, START_MAX, ToChild, WindowSize, adjust_oom_score,
+    begin, fork, go, ready, send_descriptors, send_stdio, terminal,
 };
 use crate::plan::{ExecPlan, Namespace, Namespaces, Time, User};
-use crate::process::{self, limits};
+use crate::process::label::HostProc;
+use crate::process::{self, Outlook, preserved};
 
 /// How long the process may take to set itself up: reads from the image, no more.
 const PREPARE_MAX: Duration = Duration::from_secs(30);
@@ -31,10 +32,15 @@ pub struct Executed {
 /// `init`; returns when it has executed.
 ///
 /// The calling process must have one thread.
-pub fn exec(plan: &ExecPlan, init: BorrowedFd<'_>, stdio: Stdio) -> Result<Executed, Failure> {
+pub fn exec<'a>(
+    plan: &ExecPlan,
+    init: BorrowedFd<'_>,
+    given: impl Into<Given<'a>>,
+) -> Result<Executed, Failure> {
     if has_ended(init)? {
         return Err(not_running(plan));
     }
+    let Given { stdio, preserved, .. } = given.into();
     let entrance = plan
         .cgroup
         .entrance()
@@ -42,24 +48,29 @@ pub fn exec(plan: &ExecPlan, init: BorrowedFd<'_>, stdio: Stdio) -> Result<Execu
     let (channel, theirs) = Channel::pair().doing("make socket pair")?;
     let init = init.try_clone_to_owned().doing("duplicate a descriptor")?;
     let joins = Joins::process(init, kinds(&plan.namespaces));
-    let newborn = fork::fork(&joins, Kinds::NONE, &entrance, (&channel, theirs), &|channel| {
-        main(plan, channel)
-    })?;
+    let host = HostProc::open_if(plan.process.label.is_some(), plan.process.preserved)?;
+    let body = Body {
+        entrance: &entrance,
+        process: &plan.process,
+        host: host.as_ref(),
+        main: &|channel, _begin| main(plan, channel, host.as_ref()),
+    };
+    let newborn = fork::fork(&joins, Kinds::NONE, (&channel, theirs), &body)?;
     if let Some(adjustment) = plan.oom_score_adj {
         adjust_oom_score(newborn.pid(), adjustment)?;
     }
-    channel.send(&[ToChild::Begin as u8], &[]).doing("talk to the new process")?;
-    let maps = Maps::of(newborn.pid(), &plan.namespaces.user)?;
-    send_stdio(&channel, stdio, maps.root(), plan.process.terminal)?;
-    let (answer, mut descriptors) = channel.answer(PREPARE_MAX, &newborn, "set up the process")?;
-    match answer {
-        FromChild::Ready => {}
-        FromChild::Failed(failure) => return Err(failure),
-        FromChild::Forked(_) => return Err(Failure::other("the new process answers nonsense")),
+    if preserved.len() != plan.process.preserved as usize {
+        return Err(Failure::other("the plan and the given descriptors disagree"));
     }
-    limits::apply(newborn.pid(), &plan.process.rlimits)?;
-    let running = go(&channel, newborn, &plan.process.args)?;
-    Ok(Executed { running, terminal: descriptors.pop() })
+    let maps = Maps::of(newborn.pid(), &plan.namespaces.user)?;
+    begin(&channel, newborn.pid(), &[])
+        .and_then(|()| send_descriptors(&channel, ToChild::Keep, &preserved))
+        .and_then(|()| send_stdio(&channel, stdio, maps.root(), plan.process.terminal))
+        .map_err(|failure| channel.last_words().unwrap_or(failure))?;
+    let process = (&plan.process, &plan.state);
+    let terminal = ready(&channel, &newborn, PREPARE_MAX, process, &plan.id)?;
+    let running = go(&channel, newborn, &plan.process.args, START_MAX)?;
+    Ok(Executed { running, terminal })
 }
 
 /// What of the first process's namespaces is not the host's.
@@ -81,11 +92,19 @@ fn kinds(namespaces: &Namespaces) -> Kinds {
 }
 
 /// Runs inside the guest. Returns only to fail.
-fn main(plan: &ExecPlan, channel: &Channel) -> Result<(), Failure> {
+fn main(plan: &ExecPlan, channel: &Channel, host: Option<&HostProc>) -> Result<(), Failure> {
+    let mut places = preserved::reserve(channel, plan.process.preserved)?;
     if plan.namespaces.user != User::Host {
         process::become_root()?;
     }
-    let (message, streams) = channel.hear()?;
+    let mut kept = Vec::new();
+    let (message, streams) = loop {
+        let (message, descriptors) = channel.hear()?;
+        match message.as_slice() {
+            [word] if *word == ToChild::Keep as u8 => kept.extend(descriptors),
+            _ => break (message, descriptors),
+        }
+    };
     let controller = match message.as_slice() {
         [word] if *word == ToChild::Streams as u8 => {
             process::streams::take(&streams)?;
@@ -99,11 +118,10 @@ fn main(plan: &ExecPlan, channel: &Channel) -> Result<(), Failure> {
         _ => return Err(Failure::other("the launcher says something unexpected")),
     };
     drop(streams);
-    let ready = process::prepare(&plan.process, &plan.id, None)?;
-    let controller: Vec<_> = controller.iter().map(AsFd::as_fd).collect();
-    channel.say(&FromChild::Ready, &controller)?;
-    process::await_start(channel)?;
-    Err(ready.execute(channel))
+    preserved::place(&mut places, &kept)?;
+    drop(kept);
+    let ready = process::prepare(&plan.process, &plan.id, None, host)?;
+    Err(ready.go(channel, controller, &Outlook::default()))
 }
 
 fn take_terminal(size: WindowSize) -> Result<OwnedFd, Failure> {

@@ -8,13 +8,16 @@
 pub mod cgroup;
 pub mod exec;
 mod failure;
+pub mod hook;
 #[cfg(feature = "plan")]
 pub mod host;
 pub mod launch;
 pub mod plan;
 mod process;
+pub mod rdt;
 #[cfg(feature = "plan")]
 pub mod seccomp;
+pub mod state;
 #[cfg(feature = "plan")]
 pub mod usage;
 

@@ -1,12 +1,16 @@
 //! From a process inside the guest to the guest's program: user, capabilities, filter, exec.
 
 mod command;
+pub(crate) mod label;
 pub(crate) mod limits;
+pub(crate) mod placement;
+pub(crate) mod preserved;
 pub(crate) mod streams;
 mod users;
 
 use std::ffi::{CString, OsStr};
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -20,8 +24,9 @@ use rustix::thread::{
 };
 
 use crate::failure::{Doing, Failure, Kind, plain};
-use crate::launch::{Channel, ToChild};
-use crate::plan::{Capabilities, Process, Seccomp};
+use crate::launch::{Channel, FromChild, ToChild};
+use crate::plan::{Capabilities, Hook, Process, Seccomp};
+use crate::process::label::HostProc;
 use crate::weakened::{Defence, stands};
 
 /// A process that has nothing left to do but to give up its last privileges and to execute.
@@ -32,6 +37,19 @@ pub(crate) struct Ready {
     capabilities: Capabilities,
     no_new_privileges: bool,
     seccomp: Seccomp,
+    label: Option<label::Prepared>,
+    is_tied: bool,
+}
+
+/// What is before a process that is ready.
+#[derive(Debug, Default)]
+pub(crate) struct Outlook<'a> {
+    /// Where it can be left waiting.
+    pub(crate) gate: Option<OwnedFd>,
+    /// What it runs before it executes.
+    pub(crate) hooks: &'a [Hook],
+    /// What they are told.
+    pub(crate) state: String,
 }
 
 /// Becomes the user namespace's root, with no groups of the host's.
@@ -45,14 +63,21 @@ pub(crate) fn become_root() -> Result<(), Failure> {
 }
 
 /// Does everything that can fail, inside the root. `init` is a program to start the process with.
-pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result<Ready, Failure> {
+pub(crate) fn prepare(
+    process: &Process,
+    id: &str,
+    init: Option<&str>,
+    host: Option<&HostProc>,
+) -> Result<Ready, Failure> {
     if !stands(Defence::Dumpable) {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         set_dumpable_behavior(DumpableBehavior::Dumpable).doing("set dumpable")?;
     }
-    if stands(Defence::Keyring) {
+    if !process.keeps_keyring && stands(Defence::Keyring) {
         join_keyring(id)?;
     }
+    let label = label::prepare(process, host)?;
+    placement::apply_own(process)?;
     let user = users::find(&process.identity)?;
     streams::give(user.uid)?;
     rustix::process::umask(Mode::from_raw_mode(process.umask));
@@ -84,7 +109,8 @@ pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result
         }
     };
     if stands(Defence::Descriptors) {
-        hull_sys::descriptor::close_on_exec_from(3).doing("mark descriptors")?;
+        hull_sys::descriptor::close_on_exec_from(process.preserved_end())
+            .doing("mark descriptors")?;
     }
     Ok(Ready {
         program: c_string(program)?,
@@ -93,21 +119,77 @@ pub(crate) fn prepare(process: &Process, id: &str, init: Option<&str>) -> Result
         capabilities: process.capabilities,
         no_new_privileges: process.no_new_privileges,
         seccomp: process.seccomp.clone(),
+        label,
+        is_tied: !process.outlives_launcher,
     })
 }
 
-/// Waits for the launcher's word.
-pub(crate) fn await_start(channel: &Channel) -> Result<(), Failure> {
-    match channel.hear()?.0.first() {
-        Some(word) if *word == ToChild::Start as u8 => Ok(()),
-        _ => Err(Failure::other("the launcher says something unexpected")),
-    }
-}
-
 impl Ready {
-    /// Becomes the program; returns only to say why it could not.
-    pub(crate) fn execute(&self, channel: &Channel) -> Failure {
-        match self.give_up(channel) {
+    /// Says so, waits for the word to start, and becomes the program; returns only to say why it could
+    /// not.
+    pub(crate) fn go(
+        mut self,
+        channel: &Channel,
+        controller: Option<OwnedFd>,
+        outlook: &Outlook<'_>,
+    ) -> Failure {
+        let listener = match self.announce(channel, controller) {
+            Ok(listener) => listener,
+            Err(failure) => return failure,
+        };
+        let visitor = match await_start(channel, outlook) {
+            Ok(visitor) => visitor,
+            Err(failure) => return failure,
+        };
+        self.is_tied &= visitor.is_none();
+        let failure = self.execute(visitor.as_ref().unwrap_or(channel), outlook, listener.as_ref());
+        if let Some(visitor) = visitor {
+            // The launcher is gone; who opened the gate wants to know.
+            visitor.say(&FromChild::Failed(failure), &[]).unwrap_or_default();
+            hull_sys::process::end(1);
+        }
+        failure
+    }
+
+    /// With an agent, the filter is installed at once, since the launcher must still be there to take
+    /// the agent its descriptor; from then on the process makes as few calls as it can.
+    fn announce(
+        &self,
+        channel: &Channel,
+        controller: Option<OwnedFd>,
+    ) -> Result<Option<OwnedFd>, Failure> {
+        // Not kept: a terminal hangs up when its last controlling side is closed.
+        let controller: Vec<OwnedFd> = controller.into_iter().collect();
+        let controllers: Vec<_> = controller.iter().map(AsFd::as_fd).collect();
+        if self.seccomp.listener.is_none() {
+            channel.say(&FromChild::Ready { listener: None }, &controllers)?;
+            return Ok(None);
+        }
+        if self.no_new_privileges {
+            rustix::thread::set_no_new_privs(true).doing("set no_new_privs")?;
+        } else {
+            capability::raise_all().doing("raise capabilities")?;
+        }
+        let program = self.program_of_filter();
+        // The lowest number that is free: what the next descriptor will have.
+        let next = rustix::io::fcntl_dupfd_cloexec(channel, 0).doing("look for a number")?;
+        let number = next.as_raw_fd();
+        drop(next);
+        channel.say(&FromChild::Ready { listener: Some(number) }, &controllers)?;
+        hull_sys::seccomp::install_with_listener(&program, self.seccomp.flags)
+            .doing("install seccomp filter with a listener")
+            .map(Some)
+    }
+
+    fn execute(
+        &self,
+        channel: &Channel,
+        outlook: &Outlook<'_>,
+        listener: Option<&OwnedFd>,
+    ) -> Failure {
+        let given_up = crate::hook::run_all(outlook.hooks, &outlook.state)
+            .and_then(|()| self.give_up(channel, listener.is_none()));
+        match given_up {
             Ok(()) => {
                 let error = hull_sys::process::execve(&self.program, &self.args, &self.env);
                 self.explain(&error)
@@ -117,22 +199,32 @@ impl Ready {
     }
 
     /// Capabilities and filter last, so that the filter need not allow what only we do.
-    fn give_up(&self, channel: &Channel) -> Result<(), Failure> {
-        // The change of user cleared it. Dying in between is seen by the disconnected channel.
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-            .doing("set parent death signal")?;
-        if !channel.is_connected() {
-            hull_sys::process::end(1);
+    fn give_up(&self, channel: &Channel, filter: bool) -> Result<(), Failure> {
+        if self.is_tied {
+            // The change of user cleared it. Dying in between is seen by the disconnected channel.
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .doing("set parent death signal")?;
+            if !channel.is_connected() {
+                hull_sys::process::end(1);
+            }
+        } else {
+            rustix::process::set_parent_process_death_signal(None)
+                .doing("clear parent death signal")?;
         }
         hull_sys::signal::reset().doing("reset signals")?;
+        if let Some(label) = &self.label {
+            label.apply()?;
+        }
         if self.no_new_privileges {
             rustix::thread::set_no_new_privs(true).doing("set no_new_privs")?;
             self.limit()?;
-            return self.filter();
+            return if filter { self.filter() } else { Ok(()) };
         }
         // Without no_new_privs a filter needs CAP_SYS_ADMIN, which is about to go.
         capability::raise_all().doing("raise capabilities")?;
-        self.filter()?;
+        if filter {
+            self.filter()?;
+        }
         self.limit()
     }
 
@@ -152,13 +244,14 @@ impl Ready {
         if self.seccomp.program.is_empty() {
             return Ok(());
         }
-        let program: Vec<Instruction> = self
-            .seccomp
-            .program
-            .iter()
-            .map(|&(code, jump_true, jump_false, k)| Instruction { code, jump_true, jump_false, k })
-            .collect();
-        hull_sys::seccomp::install(&program, self.seccomp.flags).doing("install seccomp filter")
+        hull_sys::seccomp::install(&self.program_of_filter(), self.seccomp.flags)
+            .doing("install seccomp filter")
+    }
+
+    fn program_of_filter(&self) -> Vec<Instruction> {
+        let instruction =
+            |&(code, jump_true, jump_false, k): &_| Instruction { code, jump_true, jump_false, k };
+        self.seccomp.program.iter().map(instruction).collect()
     }
 
     fn explain(&self, error: &io::Error) -> Failure {
@@ -167,6 +260,18 @@ impl Ready {
         let kind = if missing { Kind::CommandNotFound } else { Kind::NotExecutable };
         let program = self.program.to_string_lossy();
         Failure::new(kind, format!("exec {program}: {}", plain(error)))
+    }
+}
+
+/// Waits for the word to start: the launcher's, or that of whoever comes to the gate, whose end of a
+/// channel is given.
+fn await_start(channel: &Channel, outlook: &Outlook<'_>) -> Result<Option<Channel>, Failure> {
+    match (channel.hear()?.0.as_slice(), &outlook.gate) {
+        ([word], _) if *word == ToChild::Start as u8 => Ok(None),
+        ([word], Some(gate)) if *word == ToChild::Leave as u8 => {
+            crate::launch::wait_at(gate).map(Some)
+        }
+        _ => Err(Failure::other("the launcher says something unexpected")),
     }
 }
 

@@ -36,7 +36,7 @@ pub fn compile(text: &str, capabilities: u64, host: &Host) -> Result<Seccomp, Pr
     if program.len() > 4_096 {
         return Err(ProfileError::TooLong(program.len()));
     }
-    Ok(Seccomp { program, flags: filter.flags, listener: None })
+    Ok(Seccomp { program, flags: filter.flags, listener: filter.listener })
 }
 
 /// Remembers compiled filters: most guests use the same profile and capabilities.

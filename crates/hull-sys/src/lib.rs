@@ -13,6 +13,7 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod process;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;

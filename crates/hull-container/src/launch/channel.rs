@@ -33,6 +33,14 @@ pub(crate) enum ToChild {
     Terminal = 4,
     /// Execute.
     Start = 5,
+    /// The descriptors that the process keeps.
+    Keep = 6,
+    /// The gate's listening side.
+    Gate = 7,
+    /// Go on into the root.
+    Enter = 8,
+    /// Wait at the gate; the launcher leaves.
+    Leave = 9,
 }
 
 /// What the process says.
@@ -40,8 +48,15 @@ pub(crate) enum ToChild {
 pub(crate) enum FromChild {
     /// Said by the process in between: the number of the process it made; its pidfd comes along.
     Forked(i32),
+    /// Everything is mounted, the root not entered yet.
+    Mounted,
     /// Everything is set up; a terminal comes along if one was asked for.
-    Ready,
+    Ready {
+        /// The number that the descriptor for the seccomp agent is about to have in the process.
+        listener: Option<i32>,
+    },
+    /// Said to whoever comes to the gate.
+    Listens,
     /// It cannot go on and ends.
     Failed(Failure),
 }
@@ -63,6 +78,16 @@ impl Channel {
         let (one, other) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Self(one), Self(other)))
+    }
+
+    /// The end that `socket` is.
+    pub(crate) fn of(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    /// The same end with a descriptor of at least `number`.
+    pub(crate) fn moved_to(self, number: i32) -> io::Result<Self> {
+        Ok(Self(rustix::io::fcntl_dupfd_cloexec(&self.0, number)?))
     }
 
     /// Sends `bytes` and `descriptors`, of which there are at most [`DESCRIPTORS_MAX`].
@@ -147,6 +172,15 @@ impl Channel {
         }
     }
 
+    /// In the launcher, when the process does not listen any more: why it gave up.
+    pub(crate) fn last_words(&self) -> Option<Failure> {
+        let (bytes, _) = self.receive(Duration::ZERO).ok()??;
+        match FromChild::read(&bytes) {
+            Ok(FromChild::Failed(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+
     fn wait(&self, patience: Duration) -> io::Result<()> {
         let deadline = Instant::now() + patience;
         loop {
@@ -167,6 +201,16 @@ impl FromChild {
     /// Decodes a message.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Failure> {
         postcard::from_bytes(bytes).doing("decode the new process's answer")
+    }
+
+    /// Its failure, or that it is not what should have come.
+    pub(crate) fn unexpected(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Forked(_) | Self::Mounted | Self::Ready { .. } | Self::Listens => {
+                Failure::other("the new process answers nonsense")
+            }
+        }
     }
 }
 

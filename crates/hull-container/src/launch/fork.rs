@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use hull_sys::namespace::{self, Kinds};
 use hull_sys::process::{Child, Fork, Parentage, end};
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, WaitOptions, pidfd_send_signal, waitid,
     waitpid,
@@ -15,7 +17,8 @@ use rustix::process::{
 use super::{Channel, FromChild, Running, ToChild};
 use crate::cgroup::Entrance;
 use crate::failure::{Doing, Failure};
-use crate::plan::{Namespace, Namespaces, Time, User};
+use crate::plan::{Namespace, Namespaces, Process, Time, User};
+use crate::process::label::HostProc;
 use crate::weakened::{Defence, stands};
 
 /// How long the process in between may take: a few system calls.
@@ -29,23 +32,49 @@ pub(crate) struct Newborn(Option<Child>);
 #[derive(Debug, Default)]
 pub(crate) struct Joins(Vec<(OwnedFd, Kinds)>);
 
-/// Makes a process that enters the cgroup, waits for [`ToChild::Begin`] and runs `main`.
+/// What a new process does, and with what.
+pub(crate) struct Body<'a> {
+    /// Into its cgroup.
+    pub(crate) entrance: &'a Entrance,
+    /// What it becomes.
+    pub(crate) process: &'a Process,
+    /// The host's `/proc`, when needed.
+    pub(crate) host: Option<&'a HostProc>,
+    /// All the rest, once it may begin.
+    pub(crate) main: &'a dyn Fn(&Channel, Begin) -> Result<(), Failure>,
+}
+
+/// What a process is told when it may begin.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    /// Its number on the host.
+    pub(crate) pid: i32,
+    /// Where the clocks of a new time namespace are set.
+    pub(crate) offsets: Option<OwnedFd>,
+}
+
+/// Makes a process that enters the cgroup, waits for [`ToChild::Begin`] and runs `body`.
 pub(crate) fn fork(
     joins: &Joins,
     kinds: Kinds,
-    entrance: &Entrance,
     (ours, theirs): (&Channel, Channel),
-    main: &dyn Fn(&Channel) -> Result<(), Failure>,
+    body: &Body<'_>,
 ) -> Result<Newborn, Failure> {
-    let into = entrance.unified.as_ref().map(AsFd::as_fd);
+    // Where the preserved descriptors will be, nothing else may be.
+    let above = body.process.preserved_end();
+    let theirs = if above > 3 { theirs.moved_to(above).doing("move the channel")? } else { theirs };
+    // A process put into its cgroup at birth would have missed its first affinity.
+    let late = !body.process.affinity.initial.is_empty();
+    let into = body.entrance.unified.as_ref().filter(|_| !late).map(AsFd::as_fd);
     let first_kinds = if joins.0.is_empty() { kinds } else { Kinds::NONE };
     let forked = hull_sys::process::fork(first_kinds, into, Parentage::Caller)
-        .doing("clone into new namespaces")?;
+        .map_err(|error| explain_fork(&error))?;
     let child = match forked {
-        Fork::Child if joins.0.is_empty() => {
-            run(&theirs, || enter(&theirs, entrance).and_then(|()| begin(&theirs, main)))
-        }
-        Fork::Child => run(&theirs, || between(joins, kinds, entrance, &theirs, main)),
+        Fork::Child if joins.0.is_empty() => run(&theirs, || {
+            enter(&theirs, body)?;
+            begin(&theirs, body)
+        }),
+        Fork::Child => run(&theirs, || between(joins, kinds, &theirs, body)),
         Fork::Parent(child) => child,
     };
     // Ours would keep the conversation alive after the process's death.
@@ -57,16 +86,19 @@ pub(crate) fn fork(
     let (answer, mut descriptors) = ours.answer(JOIN_MAX, &newborn, "join namespaces")?;
     // The one in between has ended or is about to; dropping it makes sure and reaps it.
     drop(newborn);
-    let nonsense = || Failure::other("join namespaces: the process in between answers nonsense");
-    match answer {
-        FromChild::Forked(pid) => {
-            let pid = Pid::from_raw(pid).ok_or_else(nonsense)?;
-            let pidfd = descriptors.pop().ok_or_else(nonsense)?;
-            Ok(Newborn(Some(Child { pid, pidfd })))
-        }
-        FromChild::Failed(failure) => Err(failure),
-        FromChild::Ready => Err(nonsense()),
-    }
+    let FromChild::Forked(pid) = answer else { return Err(answer.unexpected()) };
+    let nonsense = || FromChild::Forked(pid).unexpected();
+    let pid = Pid::from_raw(pid).ok_or_else(nonsense)?;
+    let pidfd = descriptors.pop().ok_or_else(nonsense)?;
+    Ok(Newborn(Some(Child { pid, pidfd })))
+}
+
+fn explain_fork(error: &std::io::Error) -> Failure {
+    let hint = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOSPC) => "; hint: raise the limits in /proc/sys/user",
+        _ => "",
+    };
+    Failure::other(format!("clone into new namespaces: {error}{hint}"))
 }
 
 /// Runs `body` in a forked process, reports its failure and ends.
@@ -87,13 +119,26 @@ fn run(channel: &Channel, body: impl FnOnce() -> Result<(), Failure>) -> ! {
 ///
 /// Not dumpable means that `/proc/PID/{exe,fd,mem,…}` of this process, which still runs the
 /// launcher's program, are closed to the guest's processes (CVE-2016-9962, CVE-2019-5736).
-fn enter(channel: &Channel, entrance: &Entrance) -> Result<(), Failure> {
+fn enter(channel: &Channel, body: &Body<'_>) -> Result<(), Failure> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing("set not dumpable")?;
-    for tasks in &entrance.tasks {
+    let initial = &body.process.affinity.initial;
+    if !initial.is_empty() {
+        hull_sys::schedule::set_affinity(None, initial)
+            .doing(format!("run on processors {initial:?} at first"))?;
+        if let Some(unified) = &body.entrance.unified {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let procs = openat(unified, "cgroup.procs", flags, Mode::empty());
+            let procs = procs.doing("open cgroup.procs")?;
+            rustix::io::write(&procs, b"0").doing("enter the cgroup")?;
+        }
+    }
+    for tasks in &body.entrance.tasks {
         rustix::io::write(tasks, b"0").doing("enter the cgroup")?;
     }
-    close_all_except(&[channel.as_fd()])
+    let host = body.host.map(AsFd::as_fd);
+    let keep: Vec<_> = host.into_iter().chain([channel.as_fd()]).collect();
+    close_all_except(&keep)
 }
 
 fn close_all_except(keep: &[BorrowedFd<'_>]) -> Result<(), Failure> {
@@ -103,41 +148,43 @@ fn close_all_except(keep: &[BorrowedFd<'_>]) -> Result<(), Failure> {
     hull_sys::descriptor::close_all_except(keep).doing("close descriptors")
 }
 
-fn begin(channel: &Channel, main: &dyn Fn(&Channel) -> Result<(), Failure>) -> Result<(), Failure> {
+fn begin(channel: &Channel, body: &Body<'_>) -> Result<(), Failure> {
     // Cleared by fork and by every change of user, so it is set again later.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .doing("set parent death signal")?;
-    match channel.hear()?.0.first() {
-        Some(word) if *word == ToChild::Begin as u8 => main(channel),
+    let (message, mut descriptors) = channel.hear()?;
+    match message.as_slice() {
+        &[word, a, b, c, d] if word == ToChild::Begin as u8 => {
+            let pid = i32::from_le_bytes([a, b, c, d]);
+            (body.main)(channel, Begin { pid, offsets: descriptors.pop() })
+        }
         _ => Err(Failure::other("the launcher says something unexpected")),
     }
 }
 
 /// The process in between: joins, forks on behalf of its parent, tells and ends.
-fn between(
-    joins: &Joins,
-    kinds: Kinds,
-    entrance: &Entrance,
-    channel: &Channel,
-    main: &dyn Fn(&Channel) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+fn between(joins: &Joins, kinds: Kinds, channel: &Channel, body: &Body<'_>) -> Result<(), Failure> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .doing("set not dumpable")?;
-    let tasks = entrance.tasks.iter().map(AsFd::as_fd);
-    let joined = joins.0.iter().map(|(fd, _)| fd.as_fd());
-    let keep: Vec<_> = joined.chain(tasks).chain([channel.as_fd()]).collect();
+    let Entrance { unified, tasks } = body.entrance;
+    let keep: Vec<_> = joins
+        .0
+        .iter()
+        .map(|(fd, _)| fd.as_fd())
+        .chain(unified.iter().chain(tasks).map(AsFd::as_fd))
+        .chain(body.host.map(AsFd::as_fd))
+        .chain([channel.as_fd()])
+        .collect();
     close_all_except(&keep)?;
     for (target, kind) in &joins.0 {
         namespace::join(target.as_fd(), *kind).doing("join namespaces")?;
     }
     let forked = hull_sys::process::fork(kinds, None, Parentage::Grandparent)
-        .doing("clone into new namespaces")?;
+        .map_err(|error| explain_fork(&error))?;
     match forked {
         // Not before: a guest at its limit of processes refuses a fork in its cgroup, but not that a
         // process moves there, and it must be possible to look into such a guest and to mend it.
-        Fork::Child => {
-            run(channel, || enter(channel, entrance).and_then(|()| begin(channel, main)))
-        }
+        Fork::Child => run(channel, || enter(channel, body).and_then(|()| begin(channel, body))),
         Fork::Parent(Child { pid, pidfd }) => {
             let forked = FromChild::Forked(pid.as_raw_nonzero().get());
             channel.say(&forked, &[pidfd.as_fd()])
@@ -182,7 +229,7 @@ fn open(path: &Path) -> Result<OwnedFd, Failure> {
 }
 
 impl Newborn {
-    /// A process that was forked just now.
+    /// A process made otherwise.
     pub(crate) fn of(child: Child) -> Self {
         Self(Some(child))
     }

@@ -117,12 +117,7 @@ fn attached(layers: &Layers<'_>, owner: (u32, u32)) -> Result<OwnedFd, Failure> 
     if let Some(mounted) = descriptors.pop() {
         return Ok(mounted);
     }
-    match FromChild::read(&message)? {
-        FromChild::Failed(failure) => Err(failure),
-        FromChild::Ready | FromChild::Forked(_) => {
-            Err(Failure::other(format!("{}: the process that mounts answers nonsense", doing())))
-        }
-    }
+    Err(FromChild::read(&message)?.unexpected())
 }
 
 /// Whether the launcher was told; if it cannot be, it is gone.

@@ -27,6 +27,8 @@ pub(crate) enum Wanted {
 pub(crate) enum Links {
     /// Followed, within the root.
     Follow,
+    /// Followed, but for the last part of the path.
+    Cover,
     /// Refused.
     Refuse,
 }
@@ -74,8 +76,11 @@ fn explain(path: &str, links: Links, error: Errno) -> Failure {
 
 fn open(root: impl AsFd, path: &str, links: Links) -> rustix::io::Result<OwnedFd> {
     let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    if links == Links::Refuse {
-        resolve |= ResolveFlags::NO_SYMLINKS;
+    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+    match links {
+        Links::Follow => {}
+        Links::Cover => flags |= OFlags::NOFOLLOW,
+        Links::Refuse => resolve |= ResolveFlags::NO_SYMLINKS,
     }
     if !stands(Defence::InRoot) {
         let path = if path == "/" { "." } else { path.trim_start_matches('/') };
@@ -84,7 +89,7 @@ fn open(root: impl AsFd, path: &str, links: Links) -> rustix::io::Result<OwnedFd
     }
     // The kernel asks for another try when a rename raced with `..`.
     for _ in 0..16 {
-        match openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        match openat2(&root, path, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN) => {}
             other => return other,
         }
@@ -109,7 +114,9 @@ fn make(
         return Err(Errno::NOENT);
     }
     let parent_or_root = if parent_path.is_empty() { "/" } else { parent_path };
-    let parent = make(root, parent_or_root, Wanted::Directory, links, links_left)?;
+    // Only the last part can be the one that is covered.
+    let above = if links == Links::Cover { Links::Follow } else { links };
+    let parent = make(root, parent_or_root, Wanted::Directory, above, links_left)?;
     let made = match wanted {
         Wanted::Directory => mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
         Wanted::File => {

@@ -3,49 +3,46 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hull_sys::mount::{self, Depth, attribute};
-use rustix::fs::CWD;
+use hull_sys::namespace::Kinds;
+use hull_sys::process::{Fork, Parentage};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use super::Maps;
 use super::overlay::{self, Layers};
+use super::owners::{Mapper, depth};
+use super::{Channel, FromChild, Maps, Newborn};
 use crate::failure::{Doing, Failure, Kind, plain};
-use crate::plan::{Attributes, Mount, Propagation, Reach, Root, Rootfs};
+use crate::plan::{Attributes, Mount, Owners, Propagation, Reach, Root, Rootfs};
 use crate::weakened::{Defence, stands};
 
-/// The guest's root, detached, its files' owners mapped if there is a user namespace.
-pub(crate) fn build(
+/// How long looking into another guest may take: a few system calls.
+const FOREIGN_MAX: Duration = Duration::from_secs(10);
+
+/// The guest's root, detached, its files' owners mapped.
+pub(super) fn build(
     root: &Root,
-    user_namespace: Option<&OwnedFd>,
+    mapper: &mut Mapper,
     maps: &Maps,
+    warnings: &mut Vec<String>,
 ) -> Result<OwnedFd, Failure> {
     match &root.files {
-        Rootfs::Path(path) => layer(path, user_namespace),
+        Rootfs::Path(path) => {
+            let tree = clone(path, true)?;
+            // What the host mounts there from now on appears inside only if the plan says so, in the
+            // end; what is mounted inside never appears on the host.
+            mount::set_propagation(tree.as_fd(), Depth::Tree, mount::Propagation::Slave)
+                .doing_at("set the propagation of", path)?;
+            warnings.extend(mapper.map(&tree, &root.owners, &path.display().to_string())?);
+            Ok(tree)
+        }
         Rootfs::Overlay { lowers, upper, work } => {
-            overlay(lowers, (upper, work), user_namespace, maps.root())
+            overlay(lowers, (upper, work), (mapper, &root.owners), maps.root())
         }
     }
-}
-
-/// A bind mount of the host's `path`, detached.
-pub(crate) fn bind(
-    path: &Path,
-    recursive: bool,
-    mount: &Mount,
-    user_namespace: Option<&OwnedFd>,
-) -> Result<OwnedFd, Failure> {
-    let depth = if recursive { Depth::Tree } else { Depth::One };
-    let tree = clone(path, depth)?;
-    if let Some(namespace) = user_namespace {
-        map_what_can_be(&tree, depth, namespace).doing_at("map the owners of", path)?;
-    }
-    // A clone of a shared mount is in its peer group; a slave or private one must leave it before
-    // the guest sees it. Making a shared one shared again changes nothing.
-    propagate(&tree, &mount.propagation).doing_at("set the propagation of", path)?;
-    change(&tree, mount).doing_at("set mount attributes of", path)?;
-    Ok(tree)
 }
 
 /// Applies a mount's propagation, in its order.
@@ -67,23 +64,20 @@ pub(crate) fn propagate(tree: &OwnedFd, wanted: &[(Propagation, Reach)]) -> io::
 pub(crate) fn change(tree: &OwnedFd, wanted: &Mount) -> io::Result<()> {
     for (attributes, depth) in [(wanted.recursive, Depth::Tree), (wanted.attributes, Depth::One)] {
         if attributes != Attributes::default() {
-            let Attributes { set, clear } = attributes;
+            let Attributes { set, mut clear } = attributes;
+            // The kernel wants the whole field cleared before any of it is set.
+            if (set | clear) & attribute::ATIME != 0 {
+                clear |= attribute::ATIME;
+            }
             mount::set_attributes(tree.as_fd(), depth, set, clear)?;
         }
     }
     Ok(())
 }
 
-fn depth(reach: Reach) -> Depth {
-    match reach {
-        Reach::One => Depth::One,
-        Reach::Tree => Depth::Tree,
-    }
-}
-
 /// The init program, read-only: whoever is root inside cannot change it for other guests.
 pub(crate) fn bind_init(path: &Path) -> Result<OwnedFd, Failure> {
-    let tree = clone(path, Depth::One)?;
+    let tree = clone(path, false)?;
     let read_only = if stands(Defence::Init) { attribute::READ_ONLY } else { 0 };
     let attributes = read_only | attribute::NO_SUID | attribute::NO_DEV;
     mount::set_attributes(tree.as_fd(), Depth::One, attributes, 0)
@@ -91,9 +85,10 @@ pub(crate) fn bind_init(path: &Path) -> Result<OwnedFd, Failure> {
     Ok(tree)
 }
 
-fn clone(path: &Path, depth: Depth) -> Result<OwnedFd, Failure> {
+/// A bind mount of the host's `path`, detached, with what is mounted below it if `recursive`.
+pub(super) fn clone(path: &Path, recursive: bool) -> Result<OwnedFd, Failure> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if depth == Depth::Tree {
+    if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     open_tree(CWD, path, flags).map_err(|error| match error {
@@ -108,43 +103,71 @@ fn clone(path: &Path, depth: Depth) -> Result<OwnedFd, Failure> {
     })
 }
 
-/// Maps owners in the whole tree, else in its first mount, else not at all.
+/// The mount at `path` of another guest's mount `namespace`, detached.
 ///
-/// Some file systems (and mounts below the source that are already mapped) cannot be mapped. Their
-/// files then appear to belong to nobody, which is safe, where failing would make whole trees
-/// unusable for one `/proc` somewhere below.
-fn map_what_can_be(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> io::Result<()> {
-    let refused = |error: &io::Error| {
-        let code = error.raw_os_error();
-        [Errno::INVAL, Errno::PERM].iter().any(|errno| code == Some(errno.raw_os_error()))
+/// Only a process in a mount namespace may clone its mounts, so one is sent there. The other guest's
+/// root may be hostile: no links are followed, and only the root of a tmpfs is taken.
+pub(super) fn foreign(namespace: &Path, path: &str) -> Result<OwnedFd, Failure> {
+    let doing = || format!("share {path} of the container with {}", namespace.display());
+    let target = rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let target = target.doing(doing())?;
+    let (ours, theirs) = Channel::pair().doing("make socket pair")?;
+    let forked = hull_sys::process::fork(Kinds::NONE, None, Parentage::Caller).doing(doing())?;
+    let Fork::Parent(child) = forked else {
+        // Whatever goes wrong in there, the other side learns from the answer or from its absence.
+        let answer = clone_there(&target, path);
+        let (message, tree) = match &answer {
+            Ok(tree) => (FromChild::Mounted, vec![tree.as_fd()]),
+            Err(failure) => (FromChild::Failed(failure.clone()), Vec::new()),
+        };
+        theirs.say(&message, &tree).unwrap_or_default();
+        hull_sys::process::end(0);
     };
-    let mut outcome = mount::map_ids(tree.as_fd(), depth, namespace.as_fd());
-    if depth == Depth::Tree && outcome.as_ref().is_err_and(&refused) {
-        outcome = mount::map_ids(tree.as_fd(), Depth::One, namespace.as_fd());
-    }
-    match outcome {
-        Err(error) if refused(&error) => Ok(()),
-        other => other,
+    drop(theirs);
+    let newborn = Newborn::of(child);
+    match ours.answer(FOREIGN_MAX, &newborn, &doing())? {
+        (FromChild::Mounted, mut descriptors) => {
+            descriptors.pop().ok_or_else(|| Failure::other(format!("{}: no mount came", doing())))
+        }
+        (other, _) => Err(Failure::other(format!("{}: {}", doing(), other.unexpected()))),
     }
 }
 
-/// One directory as a detached, private mount with mapped owners; here a refusal is an error,
-/// because files would belong to nobody.
-fn layer(path: &Path, user_namespace: Option<&OwnedFd>) -> Result<OwnedFd, Failure> {
-    let tree = clone(path, Depth::One)?;
+fn clone_there(namespace: &OwnedFd, path: &str) -> Result<OwnedFd, Failure> {
+    use rustix::fs::{ResolveFlags, fstatfs, openat2};
+    /// `TMPFS_MAGIC` of `linux/magic.h`.
+    const TMPFS_MAGIC: u32 = 0x0102_1994;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .doing("set not dumpable")?;
+    hull_sys::namespace::join(namespace.as_fd(), Kinds::MOUNT).doing("join")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open("/", flags, Mode::empty()).doing("open /")?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let place = openat2(&root, path, flags, Mode::empty(), resolve).doing("open")?;
+    let kind = fstatfs(&place).doing("look at it")?.f_type;
+    if u32::try_from(kind).ok() != Some(TMPFS_MAGIC) {
+        return Err(Failure::other("there is no tmpfs"));
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(&place, "", flags).doing("clone the mount")
+}
+
+/// One directory as a detached, private mount with mapped owners.
+fn layer(path: &Path, (mapper, owners): &mut (&mut Mapper, &Owners)) -> Result<OwnedFd, Failure> {
+    let tree = clone(path, false)?;
     mount::set_propagation(tree.as_fd(), Depth::One, mount::Propagation::Private)
         .doing_at("set the propagation of", path)?;
-    if let Some(namespace) = user_namespace {
-        mount::map_ids(tree.as_fd(), Depth::One, namespace.as_fd())
-            .doing_at("map the owners of layer", path)?;
-    }
+    // One layer that cannot be mapped would make the root unusable: there is nothing to warn of.
+    mapper.map(&tree, owners, &format!("layer {}", path.display()))?;
     Ok(tree)
 }
 
 fn overlay(
     lowers: &[PathBuf],
     (upper, work): (&Path, &Path),
-    user_namespace: Option<&OwnedFd>,
+    mut owners: (&mut Mapper, &Owners),
     owner: (u32, u32),
 ) -> Result<OwnedFd, Failure> {
     // Overlayfs wants both on one *mount*, so their common directory is what is cloned.
@@ -158,8 +181,8 @@ fn overlay(
         return Err(Failure::other(format!("{work} is not beside {upper}, as overlayfs wants it")));
     }
     let layers: Vec<OwnedFd> =
-        lowers.iter().map(|path| layer(path, user_namespace)).collect::<Result<_, _>>()?;
-    let writable = layer(parent, user_namespace)?;
+        lowers.iter().map(|path| layer(path, &mut owners)).collect::<Result<_, _>>()?;
+    let writable = layer(parent, &mut owners)?;
     let layers = Layers {
         lowers: &layers,
         writable: &writable,

@@ -76,6 +76,14 @@ pub enum Source {
         /// With what is mounted below it.
         recursive: bool,
     },
+    /// A directory as another guest sees it, such as the `/dev/shm` of one whose IPC namespace is
+    /// shared. Must be the root of a tmpfs there.
+    Foreign {
+        /// That guest's mount namespace, a file of `/proc/PID/ns`.
+        namespace: PathBuf,
+        /// Absolute path inside; symbolic links on the way are refused.
+        path: String,
+    },
     /// A new instance of a file system, made inside the guest's namespaces.
     New {
         /// Its type (`proc`, `tmpfs`, …).

@@ -302,6 +302,7 @@ mod tests {
         let show = |mount: &Mount| match &mount.source {
             Source::Bind { path, .. } => format!("{}<{}", mount.target, path.display()),
             Source::New { .. }
+            | Source::Foreign { .. }
             | Source::Devices { .. }
             | Source::CgroupV1 { .. }
             | Source::Mounted { .. } => mount.target.clone(),

@@ -43,6 +43,8 @@ pub struct Process {
     pub memory_policy: Option<MemoryPolicy>,
     /// How many descriptors of the caller's it has beside its streams, from 3 on.
     pub preserved: u32,
+    /// Whether it stays in the launcher's session keyring instead of getting one of the guest's.
+    pub keeps_keyring: bool,
     /// Whether it may live on when the process that started it is gone; else it is killed.
     pub outlives_launcher: bool,
 }

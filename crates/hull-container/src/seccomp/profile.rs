@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::ProfileError;
 use super::architecture::Architecture;
+use crate::plan::Listener;
 
 /// What conditions in profiles are about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,6 +29,8 @@ pub(super) struct Profile {
     flags: Option<Vec<String>>,
     #[serde(default)]
     syscalls: Option<Vec<Rule>>,
+    listener_path: Option<String>,
+    listener_metadata: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +81,7 @@ pub(super) struct Filter {
     pub(super) default: u32,
     pub(super) flags: u32,
     pub(super) tables: Vec<Table>,
+    pub(super) listener: Option<Listener>,
 }
 
 /// The rules of one architecture.
@@ -117,6 +121,8 @@ pub(super) enum Compare {
 
 /// `EPERM`, libseccomp's and Docker's errno where a profile names none.
 const EPERM: u16 = 1;
+/// `SECCOMP_RET_USER_NOTIF` of `linux/seccomp.h`.
+const NOTIFY: u32 = 0x7fc0_0000;
 
 impl Profile {
     pub(super) fn resolve(&self, capabilities: u64, host: &Host) -> Result<Filter, ProfileError> {
@@ -133,7 +139,7 @@ impl Profile {
                 rule.enter(&mut tables, self.default_errno_ret)?;
             }
         }
-        Ok(Filter { default, flags: self.flags()?, tables })
+        Ok(Filter { default, flags: self.flags()?, tables, listener: self.listener()? })
     }
 
     fn architectures(&self, native: Architecture) -> Result<Vec<Architecture>, ProfileError> {
@@ -160,6 +166,20 @@ impl Profile {
         Ok(all)
     }
 
+    /// The agent; an action that waits for one makes no sense without.
+    fn listener(&self) -> Result<Option<Listener>, ProfileError> {
+        let rules = self.syscalls.iter().flatten().map(|rule| rule.action.as_str());
+        let waits = rules.chain([self.default_action.as_str()]).any(|one| one == "SCMP_ACT_NOTIFY");
+        match (&self.listener_path, waits) {
+            (Some(path), true) if !path.is_empty() => {
+                let metadata = self.listener_metadata.clone().unwrap_or_default();
+                Ok(Some(Listener { path: path.into(), metadata }))
+            }
+            (_, true) => Err(unusable("SCMP_ACT_NOTIFY needs a listenerPath")),
+            (_, false) => Ok(None),
+        }
+    }
+
     fn flags(&self) -> Result<u32, ProfileError> {
         let mut flags = 0;
         for name in self.flags.iter().flatten() {
@@ -168,6 +188,9 @@ impl Profile {
                 "SECCOMP_FILTER_FLAG_TSYNC" => 0,
                 "SECCOMP_FILTER_FLAG_LOG" => 2,
                 "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => 4,
+                // Means something only together with a listener, and is refused without one.
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" if self.listener()?.is_some() => 32,
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => 0,
                 other => return Err(unusable(format!("unknown flag {other:?}"))),
             };
         }
@@ -261,6 +284,7 @@ fn action(name: &str, errno: Option<u16>) -> Result<u32, ProfileError> {
         "SCMP_ACT_TRAP" => 0x0003_0000,
         "SCMP_ACT_ERRNO" => 0x0005_0000 | errno,
         "SCMP_ACT_TRACE" => 0x7ff0_0000 | errno,
+        "SCMP_ACT_NOTIFY" => NOTIFY,
         "SCMP_ACT_LOG" => 0x7ffc_0000,
         "SCMP_ACT_ALLOW" => 0x7fff_0000,
         other => return Err(unusable(format!("unknown or unsupported action {other:?}"))),

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use hull_container::exec::{self, Executed};
 use hull_container::host::{GrantedDevice, HostFacts};
-use hull_container::launch::{self, Running, Stdio, WindowSize};
+use hull_container::launch::{self, Given, Running, Stdio, WindowSize};
 use hull_container::plan::{
-    self, ExecContext, LaunchContext, LaunchPlan, Partners, Rootfs, exec as plan_exec,
+    self, ExecContext, ExecPlan, LaunchContext, LaunchPlan, Partners, Rootfs, exec as plan_exec,
 };
 use hull_container::{Failure, seccomp};
 use hull_model::guest::GuestSpec;
@@ -63,6 +63,7 @@ pub(crate) struct Live<'a> {
     pub(crate) running: Running,
     pub(crate) output: File,
     pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Guest {
@@ -152,15 +153,39 @@ impl Guest {
 
     /// Starts it, with a pipe for its output or a terminal.
     pub(crate) fn start(&self) -> Result<Live<'_>, Failure> {
+        self.start_plan(&self.plan(), Given::from)
+    }
+
+    /// Starts it with its plan changed.
+    pub(crate) fn start_with(
+        &self,
+        change: impl FnOnce(&mut LaunchPlan),
+    ) -> Result<Live<'_>, Failure> {
+        let mut plan = self.plan();
+        change(&mut plan);
+        self.start_plan(&plan, Given::from)
+    }
+
+    /// Runs it to its end with its plan changed; its output.
+    pub(crate) fn output_with(&self, change: impl FnOnce(&mut LaunchPlan)) -> String {
+        self.start_with(change).unwrap().wait().output
+    }
+
+    /// Starts it with another plan, and what is given made of its streams.
+    pub(crate) fn start_plan<'g>(
+        &self,
+        plan: &LaunchPlan,
+        given: impl FnOnce(Stdio) -> Given<'g>,
+    ) -> Result<Live<'_>, Failure> {
         // The shim gets the plan this way too.
-        let plan = self.plan();
-        let bytes = postcard::to_allocvec(&plan).unwrap();
+        let bytes = postcard::to_allocvec(plan).unwrap();
         let plan: LaunchPlan = postcard::from_bytes(&bytes).unwrap();
-        let (output, stdio) = stdio(self.spec.streams.tty);
-        let assembled = launch::spawn(&plan)?.assemble(stdio)?;
+        let (output, stdio) = stdio(plan.process.terminal);
+        let assembled = launch::spawn(&plan)?.assemble(given(stdio))?;
+        let warnings = assembled.warnings.clone();
         let terminal = assembled.terminal.as_ref().map(|fd| fd.try_clone().expect("duplicate"));
         let running = assembled.start()?;
-        Ok(Live { guest: self, plan: plan.clone(), running, output, terminal })
+        Ok(Live { guest: self, plan: plan.clone(), running, output, terminal, warnings })
     }
 
     /// Runs it to its end.
@@ -200,6 +225,15 @@ pub(crate) fn stdio(terminal: bool) -> (File, Stdio) {
     (OwnedFd::from(reader).into(), Stdio::Streams(streams))
 }
 
+/// Waits until it is so; fails if it never is.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "it never happened that {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 pub(crate) fn wait(running: &Running) -> i32 {
     let (_, status) = waitpid(Some(running.pid), WaitOptions::empty()).unwrap().unwrap();
     status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap())
@@ -230,6 +264,15 @@ impl Live<'_> {
     }
 
     pub(crate) fn exec_spec(&self, wanted: &ExecSpec) -> Result<Outcome, Failure> {
+        self.exec_with(wanted, |_| {})
+    }
+
+    /// Adds a process with its plan changed.
+    pub(crate) fn exec_with(
+        &self,
+        wanted: &ExecSpec,
+        change: impl FnOnce(&mut ExecPlan),
+    ) -> Result<Outcome, Failure> {
         let cx = ExecContext {
             id: self.guest.id,
             host: &self.guest.host,
@@ -237,7 +280,8 @@ impl Live<'_> {
             cgroup_parent: PARENT,
             seccomp: &seccomp::Cache::default(),
         };
-        let plan = plan_exec(&self.guest.spec, wanted, &cx).unwrap();
+        let mut plan = plan_exec(&self.guest.spec, wanted, &cx).unwrap();
+        change(&mut plan);
         let (mut output, stdio) = stdio(wanted.streams.tty);
         let Executed { running, terminal } = exec::exec(&plan, self.running.pidfd.as_fd(), stdio)?;
         let mut bytes = Vec::new();

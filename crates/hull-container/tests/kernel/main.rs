@@ -11,9 +11,13 @@
 mod attacks;
 mod execs;
 mod fixture;
+mod gate;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod mounts;
+mod namespaces;
+mod processes;
 mod programs;
 
 use std::panic::catch_unwind;
@@ -43,6 +47,10 @@ fn main() -> ExitCode {
         attacks::TESTS,
         programs::TESTS,
         limits::TESTS,
+        mounts::TESTS,
+        namespaces::TESTS,
+        processes::TESTS,
+        gate::TESTS,
         execs::TESTS,
         lifecycle::TESTS,
     ];
