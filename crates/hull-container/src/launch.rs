@@ -216,6 +216,8 @@ impl Assembled<'_> {
             return Err(Failure::other("a process without a gate cannot be left waiting"));
         }
         self.channel.send(&[ToChild::Leave as u8], &[]).doing("talk to the new process")?;
+        let (answer, _) = self.channel.answer(START_MAX, &self.newborn, "leave the process")?;
+        let FromChild::Listens = answer else { return Err(answer.unexpected()) };
         self.cgroup.keep();
         Ok(self.newborn.into_running())
     }

@@ -25,7 +25,7 @@ use rustix::thread::{
 
 use crate::failure::{Doing, Failure, Kind, plain};
 use crate::launch::{Channel, FromChild, ToChild};
-use crate::plan::{Capabilities, Hook, Process, Seccomp};
+use crate::plan::{Capabilities, Hook, Process, Rlimit, Seccomp};
 use crate::process::label::HostProc;
 use crate::weakened::{Defence, stands};
 
@@ -37,6 +37,7 @@ pub(crate) struct Ready {
     capabilities: Capabilities,
     no_new_privileges: bool,
     seccomp: Seccomp,
+    rlimits: Vec<Rlimit>,
     label: Option<label::Prepared>,
     is_tied: bool,
 }
@@ -119,6 +120,7 @@ pub(crate) fn prepare(
         capabilities: process.capabilities,
         no_new_privileges: process.no_new_privileges,
         seccomp: process.seccomp.clone(),
+        rlimits: process.rlimits.clone(),
         label,
         is_tied: !process.outlives_launcher,
     })
@@ -212,6 +214,7 @@ impl Ready {
                 .doing("clear parent death signal")?;
         }
         hull_sys::signal::reset().doing("reset signals")?;
+        limits::apply_own(&self.rlimits)?;
         if let Some(label) = &self.label {
             label.apply()?;
         }
@@ -269,6 +272,10 @@ fn await_start(channel: &Channel, outlook: &Outlook<'_>) -> Result<Option<Channe
     match (channel.hear()?.0.as_slice(), &outlook.gate) {
         ([word], _) if *word == ToChild::Start as u8 => Ok(None),
         ([word], Some(gate)) if *word == ToChild::Leave as u8 => {
+            rustix::process::set_parent_process_death_signal(None)
+                .doing("clear parent death signal")?;
+            // Only now may the launcher end: before, that would have been the end of this process.
+            channel.say(&FromChild::Listens, &[])?;
             crate::launch::wait_at(gate).map(Some)
         }
         _ => Err(Failure::other("the launcher says something unexpected")),

@@ -34,6 +34,14 @@ impl Cgroup {
         switch.turn(switch.thawed, patience)
     }
 
+    /// Whether everything inside stands still.
+    pub fn is_frozen(&self) -> bool {
+        self.freezer().is_ok_and(|switch| {
+            let now = fs::read_to_string(switch.directory.join(switch.read)).unwrap_or_default();
+            now.lines().any(|line| line == switch.frozen.1)
+        })
+    }
+
     pub(super) fn thaw_quietly(&self) {
         if let Ok(switch) = self.freezer() {
             // Best effort, where an error would hide a more useful one.

@@ -1,6 +1,7 @@
 //! `setrlimit(2)`, set by the launcher: raising a limit takes a privilege of the host's.
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::io::Errno;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use crate::failure::{Doing, Failure};
 use crate::plan;
@@ -32,8 +33,28 @@ pub(crate) fn apply(pid: Pid, limits: &[plan::Rlimit]) -> Result<(), Failure> {
             .get(usize::from(limit.resource))
             .ok_or_else(|| Failure::other(format!("no resource has number {}", limit.resource)))?;
         let new = Rlimit { current: limit.soft, maximum: limit.hard };
-        prlimit(Some(pid), *resource, new)
-            .doing(format!("set rlimit {resource:?} to {:?}:{:?}", limit.soft, limit.hard))?;
+        match prlimit(Some(pid), *resource, new) {
+            // A launcher without CAP_SYS_RESOURCE may not change another user's process. That process
+            // sets what it may, and tells of what it may not.
+            Ok(_) | Err(Errno::PERM) => {}
+            Err(error) => return Err(error).doing(doing(*resource, limit)),
+        }
     }
     Ok(())
+}
+
+/// In the process itself, at its end: sets what the launcher could not.
+pub(crate) fn apply_own(limits: &[plan::Rlimit]) -> Result<(), Failure> {
+    for limit in limits {
+        let Some(resource) = RESOURCES.get(usize::from(limit.resource)) else { continue };
+        let new = Rlimit { current: limit.soft, maximum: limit.hard };
+        if getrlimit(*resource) != new {
+            setrlimit(*resource, new).doing(doing(*resource, limit))?;
+        }
+    }
+    Ok(())
+}
+
+fn doing(resource: Resource, limit: &plan::Rlimit) -> String {
+    format!("set rlimit {resource:?} to {:?}:{:?}", limit.soft, limit.hard)
 }
