@@ -82,8 +82,8 @@ pub enum PlanError {
     /// The filter cannot be made.
     #[error(transparent)]
     Seccomp(#[from] ProfileError),
-    /// Our `/dev` is the only place where device nodes work.
-    #[error("device {path:?} must be below /dev inside the guest")]
+    /// It could lead anywhere.
+    #[error("device {path:?} must be an absolute path without '..' inside the guest")]
     Device { path: String },
     /// The engine did not say where it is.
     #[error("mount at {target}: volume {name:?} is not known")]
@@ -139,7 +139,7 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
         id: cx.id.to_string(),
         cgroup: cgroups::guest(&spec.limits, filtered, &path, cx.host),
         root: Root { files: cx.root.clone(), read_only: spec.root_read_only, ..Root::default() },
-        mounts: mounts::all(spec, cx.files, cx.volumes, cx.host)?,
+        mounts: mounts::all(spec, cx.files, cx.volumes, (cx.host, cx.partners.ipc))?,
         devices: devices(cx.devices)?,
         masked: mounts::masked(spec, cx.host),
         read_only: mounts::read_only(spec),
@@ -357,7 +357,7 @@ fn devices(granted: &[GrantedDevice]) -> Result<Vec<Device>, PlanError> {
     };
     let mut all: Vec<Device> = usual.into_iter().map(node).collect();
     for GrantedDevice { node, .. } in granted {
-        let below = node.path.strip_prefix("/dev/").map(Path::new);
+        let below = node.path.strip_prefix('/').map(Path::new);
         let plain =
             |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
         if !below.is_some_and(|path| plain(path) && !path.as_os_str().is_empty()) {

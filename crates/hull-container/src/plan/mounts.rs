@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hull_model::guest::GuestSpec;
 use hull_model::mount as model;
 use hull_model::name::Name;
-use hull_model::namespace::Ipc;
+use hull_model::namespace::{Ipc, Partner};
 use hull_sys::mount::attribute::{NO_ATIME, NO_DEV, NO_EXEC, NO_SUID, READ_ONLY, STRICT_ATIME};
 
 use super::{
@@ -46,9 +46,10 @@ pub(super) fn all(
     spec: &GuestSpec,
     files: &[(PathBuf, String)],
     volumes: &BTreeMap<Name, PathBuf>,
-    host: &HostFacts,
+    (host, ipc): (&HostFacts, Option<Partner>),
 ) -> Result<Vec<Mount>, PlanError> {
     let mut mounts = defaults(spec, host);
+    mounts.extend(shm(spec, ipc)?);
     for (path, target) in files {
         mounts.push(bind(target, path.clone(), 0, Propagation::Private, Reach::One));
     }
@@ -95,23 +96,38 @@ fn defaults(spec: &GuestSpec, host: &HostFacts) -> Vec<Mount> {
         ),
         new("/dev/mqueue", "mqueue", &[], KERNEL),
     ];
-    mounts.extend(shm(spec));
     mounts.extend(cgroups(host, kernel_read_only));
     mounts
 }
 
-fn shm(spec: &GuestSpec) -> Option<Mount> {
-    match spec.namespaces.ipc {
+/// POSIX shared memory goes where System V's is: names in it are as common as its keys.
+fn shm(spec: &GuestSpec, partner: Option<Partner>) -> Result<Option<Mount>, PlanError> {
+    Ok(match spec.namespaces.ipc {
         Ipc::None => None,
         Ipc::Host => {
             let path = PathBuf::from("/dev/shm");
             Some(bind("/dev/shm", path, KERNEL, Propagation::Private, Reach::Tree))
         }
-        Ipc::Private | Ipc::Shareable | Ipc::Guest(_) => {
+        Ipc::Private | Ipc::Shareable => {
             let size = spec.shm_size.map_or(64 << 20, |size| size.get()).to_string();
             Some(new("/dev/shm", "tmpfs", &[("mode", "1777"), ("size", &size)], KERNEL))
         }
-    }
+        Ipc::Guest(_) => {
+            let Partner { pid, .. } = partner.ok_or(PlanError::NoPartner("ipc"))?;
+            Some(Mount {
+                target: "/dev/shm".to_owned(),
+                source: Source::Foreign {
+                    namespace: format!("/proc/{pid}/ns/mnt").into(),
+                    path: "/dev/shm".to_owned(),
+                },
+                attributes: Attributes::set(KERNEL),
+                propagation: vec![(Propagation::Private, Reach::One)],
+                // It belongs to the user namespace that both are in.
+                owners: Owners::Disk,
+                ..Mount::default()
+            })
+        }
+    })
 }
 
 /// The guest's view of its cgroups. On hybrid hosts that is v1's, as with Docker.
@@ -298,7 +314,7 @@ mod tests {
     }
 
     fn targets(spec: &GuestSpec, files: &[(PathBuf, String)]) -> Vec<String> {
-        let mounts = all(spec, files, &BTreeMap::new(), &HostFacts::default()).unwrap();
+        let mounts = all(spec, files, &BTreeMap::new(), (&HostFacts::default(), None)).unwrap();
         let show = |mount: &Mount| match &mount.source {
             Source::Bind { path, .. } => format!("{}<{}", mount.target, path.display()),
             Source::New { .. }
@@ -339,7 +355,7 @@ mod tests {
         let options = options.iter().map(|&text| text.to_owned()).collect();
         let size = Some(Bytes::mib(1));
         let spec = spec(&[("/t", model::Source::Tmpfs { size, mode: None, options })]);
-        let mounts = all(&spec, &[], &BTreeMap::new(), &HostFacts::default())?;
+        let mounts = all(&spec, &[], &BTreeMap::new(), (&HostFacts::default(), None))?;
         let mount = mounts.iter().find(|mount| mount.target == "/t").unwrap();
         let Source::New { options, .. } = &mount.source else { panic!("no tmpfs") };
         let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -359,7 +375,7 @@ mod tests {
     fn a_volume_must_be_known() {
         let source = model::Source::Volume { name: None, copy: true };
         let spec = spec(&[("/v", source)]);
-        let error = all(&spec, &[], &BTreeMap::new(), &HostFacts::default()).unwrap_err();
+        let error = all(&spec, &[], &BTreeMap::new(), (&HostFacts::default(), None)).unwrap_err();
         assert!(error.to_string().contains("/v"), "{error}");
     }
 }

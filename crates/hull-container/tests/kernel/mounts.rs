@@ -391,6 +391,14 @@ fn shared_memory() {
     guest.shell("while [ ! -e /dev/shm/ready ]; do sleep 0.02; done; cat /dev/shm/word; echo back > /dev/shm/reply");
     assert_eq!(start(&guest, "/dev/shm").unwrap(), "hello\n");
     assert_eq!(live.exec(&["cat", "/dev/shm/reply"]).unwrap().output, "back\n");
+    // As `--ipc container:X` has it.
+    let mut planned = Guest::new();
+    planned.spec.namespaces.ipc = hull_model::namespace::Ipc::Guest("other".to_owned());
+    planned.partners.ipc =
+        Some(hull_model::namespace::Partner { id: holder.id, pid: pid.get().unsigned_abs() });
+    let out = planned.shell("cat /dev/shm/word; grep ' /dev/shm ' /proc/self/mountinfo").run();
+    let out = out.unwrap().output;
+    assert!(out.starts_with("hello\n") && out.contains("rw,nosuid,nodev,noexec"), "{out}");
     // Neither the root of another guest nor what its links name can be had that way.
     assert_eq!(live.exec(&["sh", "-c", "ln -s /dev/shm /tmp/sly"]).unwrap().status, 0);
     for (path, why) in [("/", "no tmpfs"), ("/tmp/sly", "symbolic link"), ("/none", "No such")] {

@@ -3,6 +3,7 @@
 use hull_model::process::Streams;
 
 use super::*;
+use crate::plan::Source;
 
 fn spec() -> GuestSpec {
     let mut spec = GuestSpec::default();
@@ -75,6 +76,45 @@ fn a_partners_user_namespace_comes_with_its_network() {
     assert_eq!(plan.namespaces.user, User::Join(path));
     // Settings of a namespace belong to who made it.
     assert!(plan.sysctls.is_empty());
+}
+
+#[test]
+fn shared_memory_goes_with_the_ipc_namespace() {
+    let shm = |ipc: Ipc| {
+        let mut spec = spec();
+        spec.namespaces.ipc = ipc;
+        let partner = Partner { id: GuestId::from_random([1; 32]), pid: 77 };
+        let plan = plan(&spec, |cx| cx.partners.ipc = Some(partner)).unwrap();
+        let mount = plan.mounts.iter().find(|mount| mount.target == "/dev/shm");
+        mount.map(|mount| mount.source.clone())
+    };
+    let theirs = Source::Foreign { namespace: "/proc/77/ns/mnt".into(), path: "/dev/shm".into() };
+    assert_eq!(shm(Ipc::Guest("other".to_owned())), Some(theirs));
+    let hosts = Source::Bind { path: "/dev/shm".into(), recursive: true };
+    assert_eq!(shm(Ipc::Host), Some(hosts));
+    assert_eq!(shm(Ipc::None), None);
+    for own in [Ipc::Private, Ipc::Shareable] {
+        assert!(matches!(shm(own), Some(Source::New { filesystem, .. }) if filesystem == "tmpfs"));
+    }
+    let mut spec = spec();
+    spec.namespaces.ipc = Ipc::Guest("other".to_owned());
+    assert!(matches!(plan(&spec, |_| {}), Err(PlanError::NoPartner("ipc"))));
+}
+
+#[test]
+fn devices_can_be_anywhere_but_behind_dots() {
+    let with = |path: &str| {
+        let path = path.to_owned();
+        let node =
+            Device { path, kind: NodeKind::Block, major: 8, minor: 0, mode: 0o600, uid: 0, gid: 0 };
+        devices(&[GrantedDevice { node, access: "rwm".to_owned() }]).map(|all| all.len())
+    };
+    for good in ["/dev/sda", "/dev/a/b", "/opt/disk"] {
+        assert_eq!(with(good).unwrap(), 7, "{good}");
+    }
+    for bad in ["/", "", "dev/sda", "/dev/../etc/x"] {
+        assert!(matches!(with(bad), Err(PlanError::Device { .. })), "{bad}");
+    }
 }
 
 #[test]
