@@ -11,6 +11,7 @@ pub mod images;
 mod leaks;
 pub mod need;
 pub mod program;
+pub mod python;
 pub mod registry;
 pub mod sandbox;
 pub mod terminal;

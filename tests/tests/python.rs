@@ -1,22 +1,6 @@
 //! docker-py, unmodified, against hull.
 
-use hull_tests::{Tool, daemon, need, program};
-
-/// The virtual environment with docker-py, made once.
-fn python() -> Option<std::path::PathBuf> {
-    let dir = program::cache().join("docker-py");
-    let python = dir.join("bin/python");
-    let lock = std::fs::File::create(program::cache().join("docker-py.lock")).unwrap();
-    lock.lock().unwrap();
-    let works = |python: &std::path::Path| {
-        python.exists() && Tool::new(python, "-c 'import docker'").run().status == 0
-    };
-    if !works(&python) {
-        Tool::new("python3", "-m venv").arg(&dir).run();
-        Tool::new(dir.join("bin/pip"), "install --quiet docker").run();
-    }
-    works(&python).then_some(python)
-}
+use hull_tests::{Tool, daemon, need, python};
 
 const SCRIPT: &str = r#"
 import docker, io, tarfile
@@ -69,7 +53,7 @@ print('all of it')
 fn docker_py_does_what_it_does_with_docker() {
     let d = daemon!();
     need!("python3");
-    let Some(python) = python() else {
+    let Some(python) = python::with_docker() else {
         return need::skip("docker-py cannot be installed: pip install docker failed");
     };
     let done = Tool::new(python, "-c").arg(SCRIPT).env("DOCKER_HOST", d.host()).ok();

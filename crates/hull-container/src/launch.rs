@@ -16,7 +16,7 @@ mod inside;
 mod maps;
 mod overlay;
 mod owners;
-mod resolve;
+pub(crate) mod resolve;
 mod root;
 pub(crate) mod terminal;
 mod tree;

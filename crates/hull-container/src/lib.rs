@@ -8,6 +8,7 @@
 pub mod cgroup;
 pub mod exec;
 mod failure;
+pub mod files;
 pub mod hook;
 #[cfg(feature = "plan")]
 pub mod host;

@@ -4,6 +4,7 @@
 //! else sends messages and looks at views. The kernel's work is blocking code in other crates and
 //! runs on threads that may block.
 
+mod archive;
 mod borrow;
 mod config;
 mod create;
@@ -30,6 +31,7 @@ mod stats;
 mod top;
 mod volumes;
 
+pub use archive::{Commit, Files, PathStat, Unpack};
 pub use config::{Bridge, Config};
 pub use create::{Create, Created};
 pub use engine::{Engine, Guests};
@@ -40,6 +42,7 @@ pub use hull_container::host::HostFacts;
 pub use hull_model::record;
 pub use hull_registry::{Config as RegistryConfig, Credentials};
 pub use hull_store::image::{About, Force, HistoryRow, Image, Loaded, Named, Removed};
+pub use hull_store::tree::{Change, ChangeKind};
 pub use images::Images;
 pub use logs::{LogLine, LogQuery, LogStream, Source};
 pub use networks::{BRIDGE, BridgeNet, Defaults};

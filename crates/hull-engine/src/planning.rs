@@ -15,7 +15,7 @@ use crate::record::GuestRecord;
 use crate::records::of_store;
 
 /// The files that a guest and its host keep together: name in its directory, path inside.
-const SHARED_FILES: [(&str, &str); 3] =
+pub(crate) const SHARED_FILES: [(&str, &str); 3] =
     [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
 
 /// The plan for starting the guest of `record` now. Writes its files. Blocks.

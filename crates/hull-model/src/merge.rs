@@ -5,7 +5,7 @@
 
 use crate::guest::GuestSpec;
 use crate::health;
-use crate::image::RunConfig;
+use crate::image::{Nothing, RunConfig};
 use crate::mount::{BadTarget, Mount, Origin, Source, Target};
 use crate::process::Process;
 use crate::signal::BadSignal;
@@ -86,6 +86,58 @@ fn merge_process(mut process: Process, image: &RunConfig) -> Result<Process, Mer
     Ok(process)
 }
 
+/// What a guest is, as the configuration of an image made of it; `image` is what it was made of.
+pub fn run_config(spec: &GuestSpec, image: Option<&RunConfig>) -> RunConfig {
+    let declared = spec.mounts.iter().filter(|mount| mount.origin == Origin::Volumes);
+    RunConfig {
+        user: spec.process.user.clone(),
+        exposed_ports: spec.exposed_ports.iter().map(|port| (port.clone(), Nothing {})).collect(),
+        env: spec.process.env.clone(),
+        entrypoint: spec.process.entrypoint.clone(),
+        cmd: spec.process.cmd.clone(),
+        volumes: declared.map(|mount| (mount.target.as_str().to_owned(), Nothing {})).collect(),
+        working_dir: spec.process.cwd.clone().unwrap_or_default(),
+        labels: spec.labels.clone(),
+        stop_signal: spec.stop_signal.map(|signal| signal.to_string()).unwrap_or_default(),
+        healthcheck: spec.healthcheck.clone(),
+        on_build: None,
+        shell: image.and_then(|image| image.shell.clone()),
+    }
+}
+
+/// `above` with what only `below` says: an image's configuration on top of another (moby
+/// `daemon/commit.go`, `merge`).
+pub fn merge_configs(mut above: RunConfig, below: &RunConfig) -> RunConfig {
+    fn fill<T: Clone>(above: &mut Option<T>, below: Option<&T>) {
+        if above.is_none() {
+            *above = below.cloned();
+        }
+    }
+    let text = |above: &mut String, below: &String| {
+        if above.is_empty() {
+            above.clone_from(below);
+        }
+    };
+    text(&mut above.user, &below.user);
+    text(&mut above.working_dir, &below.working_dir);
+    text(&mut above.stop_signal, &below.stop_signal);
+    above.exposed_ports.extend(below.exposed_ports.clone());
+    above.volumes.extend(below.volumes.clone());
+    for (key, value) in &below.labels {
+        above.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    above.env = merge_env(&below.env, &above.env);
+    if above.entrypoint.as_ref().is_none_or(Vec::is_empty) {
+        if above.cmd.as_ref().is_none_or(Vec::is_empty) {
+            above.cmd.clone_from(&below.cmd);
+        }
+        fill(&mut above.entrypoint, below.entrypoint.as_ref());
+    }
+    fill(&mut above.healthcheck, below.healthcheck.as_ref());
+    fill(&mut above.shell, below.shell.as_ref());
+    above
+}
+
 /// `below` with the pairs of `above` in place of, or after, its own. A pair of `above` without `=`
 /// takes the variable away, as Docker's `-e NAME` for an unset NAME does.
 pub fn merge_env(below: &[String], above: &[String]) -> Vec<String> {
@@ -108,6 +160,28 @@ pub fn merge_env(below: &[String], above: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_images_configuration_is_filled_in_by_the_one_below() {
+        let below = RunConfig {
+            user: "web".into(),
+            env: vec!["A=1".into(), "B=2".into()],
+            cmd: words("sh"),
+            labels: [("x".to_owned(), "below".to_owned())].into(),
+            ..RunConfig::default()
+        };
+        let above = RunConfig {
+            env: vec!["B=3".into()],
+            labels: [("x".to_owned(), "above".to_owned())].into(),
+            ..RunConfig::default()
+        };
+        let merged = merge_configs(above, &below);
+        assert_eq!((merged.user.as_str(), merged.cmd), ("web", words("sh")));
+        assert_eq!(merged.env, ["A=1", "B=3"]);
+        assert_eq!(merged.labels["x"], "above");
+        let entrypoint = RunConfig { entrypoint: words("run"), ..RunConfig::default() };
+        assert_eq!(merge_configs(entrypoint, &below).cmd, None);
+    }
 
     fn words(text: &str) -> Option<Vec<String>> {
         Some(text.split_whitespace().map(str::to_owned).collect())

@@ -16,6 +16,17 @@ pub(crate) enum Codec {
     Plain,
     Gzip,
     Zstd,
+    Bzip2,
+    Xz,
+}
+
+/// Which compressions are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Accepted {
+    /// Those a layer may have.
+    Layers,
+    /// Whatever Docker unpacks.
+    All,
 }
 
 impl Codec {
@@ -31,12 +42,24 @@ impl Codec {
         }
     }
 
+    /// As [`Codec::of`], for files that are only unpacked and need no media type.
+    fn of_any(start: &[u8]) -> Result<Self, TarError> {
+        match start {
+            [0xfd, b'7', b'z', b'X', ..] => Ok(Self::Xz),
+            [b'B', b'Z', b'h', ..] => Ok(Self::Bzip2),
+            start => Self::of(start),
+        }
+    }
+
     /// OCI's media type of a layer compressed so.
     pub(crate) const fn layer_type(self) -> &'static str {
         match self {
             Self::Plain => "application/vnd.oci.image.layer.v1.tar",
             Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
             Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            // No layer is stored so; these are their names by OCI's rule.
+            Self::Bzip2 => "application/vnd.oci.image.layer.v1.tar+bzip2",
+            Self::Xz => "application/vnd.oci.image.layer.v1.tar+xz",
         }
     }
 }
@@ -52,6 +75,9 @@ const TAIL_MAX: u64 = 32 << 20;
 
 /// The largest window a zstd frame may ask memory for: 128 MiB, as the zstd program allows.
 const WINDOW_LOG_MAX: u32 = 27;
+
+/// The most memory that an xz stream may ask for: `xz -9` needs 65 MiB.
+const XZ_MEMORY_MAX: u64 = 128 << 20;
 
 /// A stream being decompressed, counted and hashed on both sides.
 pub(crate) struct Decompressor<'a> {
@@ -72,11 +98,18 @@ pub(crate) struct Passed {
 
 impl<'a> Decompressor<'a> {
     pub(crate) fn new(source: impl Read + 'a) -> Result<Self, TarError> {
+        Self::accepting(Accepted::Layers, source)
+    }
+
+    pub(crate) fn accepting(accepted: Accepted, source: impl Read + 'a) -> Result<Self, TarError> {
         let outer = Rc::new(Tally::default());
         let mut source = Outer { source, tally: Rc::clone(&outer) };
         let mut start = Vec::new();
         Read::take(&mut source, 6).read_to_end(&mut start).map_err(TarError::Read)?;
-        let codec = Codec::of(&start)?;
+        let codec = match accepted {
+            Accepted::Layers => Codec::of(&start)?,
+            Accepted::All => Codec::of_any(&start)?,
+        };
         let source = BufReader::with_capacity(128 << 10, Cursor::new(start).chain(source));
         let plain: Box<dyn Read + 'a> = match codec {
             Codec::Plain => Box::new(source),
@@ -86,6 +119,13 @@ impl<'a> Decompressor<'a> {
                     zstd::stream::read::Decoder::with_buffer(source).map_err(TarError::Read)?;
                 decoder.window_log_max(WINDOW_LOG_MAX).map_err(TarError::Read)?;
                 Box::new(decoder)
+            }
+            Codec::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
+            Codec::Xz => {
+                let flags = liblzma::stream::CONCATENATED;
+                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_MAX, flags);
+                let stream = stream.map_err(|e| TarError::Read(e.into()))?;
+                Box::new(liblzma::bufread::XzDecoder::new_stream(source, stream))
             }
         };
         let hash = (codec != Codec::Plain).then(Sha256::new);

@@ -5,6 +5,7 @@
 
 mod add;
 pub mod changes;
+mod commit;
 mod import;
 mod load;
 pub mod manifest;
@@ -23,6 +24,7 @@ use hull_model::reference::{BadReference, Reference};
 use hull_model::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use commit::{Committed, apply_changes};
 pub use import::About;
 pub use load::Loaded;
 pub use names::{HistoryRow, ImageSizes, Named};

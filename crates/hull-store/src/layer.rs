@@ -9,6 +9,7 @@ mod extract;
 mod lower;
 mod path;
 mod stage;
+mod tree;
 mod whiteout;
 
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ use hull_model::image::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use stage::{Expected, Staged};
+pub use tree::{Owner, Rules, unpack_into};
+pub(crate) use whiteout::{is_opaque, is_whiteout};
 
 use crate::codec::digest;
 use crate::content::{Lease, Leases};
@@ -56,6 +59,16 @@ pub enum LayerError {
         /// What it should be a name of.
         target: String,
     },
+    /// A directory would take the place of something else, or the other way round.
+    #[error("cannot overwrite {old} {path:?} with {new}")]
+    KindChanges {
+        /// As the archive writes it.
+        path: String,
+        /// What is there.
+        old: &'static str,
+        /// What would be there.
+        new: &'static str,
+    },
     /// The archive is not the one that was promised.
     #[error("the layer is {found} and not {expected} as promised")]
     Digest {
@@ -75,7 +88,10 @@ pub enum LayerError {
 impl LayerError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Path { .. } | Self::LinkTarget { .. } | Self::Digest { .. } => Kind::Invalid,
+            Self::Path { .. }
+            | Self::LinkTarget { .. }
+            | Self::KindChanges { .. }
+            | Self::Digest { .. } => Kind::Invalid,
             Self::Member { source, .. } if is_the_archives_fault(source) => Kind::Invalid,
             Self::Member { source, .. } => crate::error::io_kind(source),
             Self::Parent(_) => Kind::Missing,

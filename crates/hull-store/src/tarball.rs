@@ -1,4 +1,4 @@
-//! tar archives as a sequence of members, read in one pass with bounded memory.
+//! tar archives as a sequence of members, read and written in one pass with bounded memory.
 //!
 //! The blocks are decoded by the `tar` crate's `Header`. Going from member to member is done here,
 //! since that crate keeps extension records of any length in memory and knows no PAX sparse files.
@@ -7,11 +7,13 @@ mod member;
 mod pax;
 mod reader;
 mod sparse;
+mod writer;
 
 use std::io;
 
 pub use member::{Member, MemberKind};
 pub use reader::{Limits, Reader};
+pub use writer::Writer;
 
 use crate::error::Kind;
 

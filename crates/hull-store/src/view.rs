@@ -34,6 +34,27 @@ pub fn read_only(layers: &[PathBuf]) -> Result<OwnedFd, DiskError> {
     fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, attributes).at("mount layers on", top)
 }
 
+/// The tree of `layers` with `upper` on top, which takes what is written. `work` is overlayfs's own, in
+/// the same directory as `upper`.
+pub fn writable(layers: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, DiskError> {
+    let filesystem =
+        fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).at("open overlayfs for", upper)?;
+    for layer in layers {
+        fsconfig_set_string(&filesystem, "lowerdir+", layer).at("stack layer", layer)?;
+    }
+    fsconfig_set_string(&filesystem, "upperdir", upper).at("write into", upper)?;
+    fsconfig_set_string(&filesystem, "workdir", work).at("write by way of", work)?;
+    // As a guest's own mount: nothing that another one could not read.
+    for (key, value) in [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")] {
+        fsconfig_set_string(&filesystem, key, value).at("set overlay options for", upper)?;
+    }
+    fsconfig_create(&filesystem).at("stack layers below", upper)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, attributes).at("mount layers below", upper)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

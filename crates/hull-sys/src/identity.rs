@@ -22,3 +22,30 @@ pub fn set_file_system(user: u32, group: u32) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The file system identity of somebody else, while this lives. For the thread that made it.
+///
+/// What is made in a file system whose owners are mapped must belong to somebody in the map, which
+/// the host's own root is not.
+#[derive(Debug)]
+pub struct Assumed {
+    /// It is the thread's: dropping it elsewhere would change another one's.
+    _thread: std::marker::PhantomData<*const ()>,
+}
+
+impl Assumed {
+    /// Assumes the identity of `user` and `group`, with all capabilities of the thread.
+    pub fn new(user: u32, group: u32) -> io::Result<Self> {
+        let assumed = Self { _thread: std::marker::PhantomData };
+        set_file_system(user, group)?;
+        crate::capability::raise_all()?;
+        Ok(assumed)
+    }
+}
+
+impl Drop for Assumed {
+    fn drop(&mut self) {
+        // Root may always return to itself, so this cannot fail.
+        set_file_system(0, 0).unwrap_or_default();
+    }
+}

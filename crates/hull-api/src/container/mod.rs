@@ -1,7 +1,9 @@
 //! Containers: create, inspect, list and what else is said about them.
 
+pub mod archive;
 mod as_sent;
 pub mod binds;
+pub mod commit;
 pub mod config;
 pub mod create;
 pub mod host_config;

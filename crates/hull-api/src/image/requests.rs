@@ -78,7 +78,7 @@ fn parse(text: &str) -> Result<Reference> {
 }
 
 /// `repo` with `tag`, or its own tag, or `latest`.
-fn named(repo: &str, tag: &str) -> Result<Reference> {
+pub(crate) fn named(repo: &str, tag: &str) -> Result<Reference> {
     let reference = parse(repo)?;
     if reference.digest().is_some() {
         return Err(Refusal::invalid("refusing to create a tag with a digest reference"));

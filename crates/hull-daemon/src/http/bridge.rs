@@ -49,7 +49,13 @@ impl Pump {
                 Err(error) => Err(io::Error::other(error)),
             };
             let failed = piece.is_err();
-            if self.pieces.send(piece).await.is_err() || failed {
+            if failed {
+                self.pieces.send(piece).await.ok();
+                return;
+            }
+            if self.pieces.send(piece).await.is_err() {
+                // Nobody reads on, and an answer is on its way.
+                super::read::discard(self.body).await;
                 return;
             }
         }

@@ -78,7 +78,7 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Failure> {
 }
 
 /// Reads and forgets: closing a socket with unread input would reset it, and with it our answer.
-async fn discard(mut body: Incoming) {
+pub(super) async fn discard(mut body: Incoming) {
     let drain = async {
         let mut rest = DISCARD_MAX;
         while let Some(Ok(frame)) = body.frame().await {

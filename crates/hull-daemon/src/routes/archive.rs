@@ -94,7 +94,7 @@ pub(super) async fn save(app: &App, names: Vec<String>, call: &Call) -> Answer {
 }
 
 /// One of the few places for archives on their way.
-async fn place(app: &App) -> OwnedSemaphorePermit {
+pub(super) async fn place(app: &App) -> OwnedSemaphorePermit {
     match std::sync::Arc::clone(&app.0.transfers).acquire_owned().await {
         Ok(place) => place,
         Err(_closed) => unreachable!("nobody closes this semaphore"),

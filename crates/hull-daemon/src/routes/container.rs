@@ -25,9 +25,17 @@ pub(super) async fn answer(app: &App, route: Container, call: Call) -> Answer {
         Container::Create => create(app, call).await,
         Container::Prune => prune(app, &call).await,
         Container::AllStats => super::stats::all(app, &call).await,
+        Container::Commit => super::copy::commit(app, call).await,
         Container::One(action, name) => {
             let guest = app.engine().guest(&name)?;
-            one(app, action, guest, call).await
+            match action {
+                ContainerAction::Stat => super::copy::stat(&guest, &name, &call).await,
+                ContainerAction::Pack => super::copy::get(app, &guest, &name, &call).await,
+                ContainerAction::Unpack => super::copy::put(app, &guest, &name, call).await,
+                ContainerAction::Changes => super::copy::changes(&guest, &name).await,
+                ContainerAction::Export => super::copy::export(app, &guest, &name).await,
+                action => one(app, action, guest, call).await,
+            }
         }
     }
 }
@@ -50,6 +58,9 @@ async fn one(app: &App, action: ContainerAction, guest: Guest, call: Call) -> An
         A::Wait => return super::wait::answer(&guest, &call),
         A::Attach => return super::attach::answer(app, &guest, call).await,
         A::Exec => return super::exec::create(app, &guest, call).await,
+        A::Stat | A::Pack | A::Unpack | A::Changes | A::Export => {
+            unreachable!("`answer` has passed these on")
+        }
         A::Start => guest.start().await?,
         A::Stop => {
             let (signal, timeout) = requests::stop(query)?;

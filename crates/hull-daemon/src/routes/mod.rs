@@ -5,6 +5,7 @@
 mod archive;
 mod attach;
 mod container;
+mod copy;
 mod disk;
 mod events;
 mod exec;

@@ -43,6 +43,8 @@ pub(crate) enum Container {
     Prune,
     /// hull's own.
     AllStats,
+    /// An image of one, which the query names.
+    Commit,
     One(ContainerAction, String),
 }
 
@@ -65,6 +67,14 @@ pub(crate) enum ContainerAction {
     Resize,
     Exec,
     Remove,
+    /// What a path is.
+    Stat,
+    /// A path's archive.
+    Pack,
+    /// An archive to a path.
+    Unpack,
+    Changes,
+    Export,
 }
 
 /// What to do with one exec.
@@ -135,7 +145,7 @@ fn system(method: &str, path: &[&str]) -> Route {
         ("POST", ["build"] | ["build", "prune" | "cancel"]) => {
             Route::Unsupported("building images")
         }
-        ("POST", ["commit"]) => Route::Unsupported("making an image of a container"),
+        ("POST", ["commit"]) => Route::Container(Container::Commit),
         ("POST", ["session"] | ["grpc"]) => Route::Unsupported("BuildKit"),
         ("GET", ["distribution", .., "json"]) => {
             Route::Unsupported("asking a registry about an image without pulling it")
@@ -180,12 +190,12 @@ fn containers(method: &str, path: &[&str]) -> Route {
         ("POST", [name @ .., "resize"]) => one(A::Resize, name),
         ("POST", [name @ .., "exec"]) => one(A::Exec, name),
         ("POST", [_, .., "update"]) => Route::Unsupported("changing a container's limits"),
-        ("GET", [_, .., "changes"]) => Route::Unsupported("listing a container's changed files"),
-        ("GET", [_, .., "export"]) => Route::Unsupported("exporting a container's files"),
+        ("GET", [name @ .., "changes"]) => one(A::Changes, name),
+        ("GET", [name @ .., "export"]) => one(A::Export, name),
         ("GET", [_, .., "attach", "ws"]) => Route::Unsupported("attaching by WebSocket"),
-        ("GET" | "HEAD" | "PUT", [_, .., "archive"]) => {
-            Route::Unsupported("copying files from and to a container")
-        }
+        ("HEAD", [name @ .., "archive"]) => one(A::Stat, name),
+        ("GET", [name @ .., "archive"]) => one(A::Pack, name),
+        ("PUT", [name @ .., "archive"]) => one(A::Unpack, name),
         ("GET" | "POST", [_, .., "checkpoints"]) | ("DELETE", [_, .., "checkpoints", _]) => {
             Route::Unsupported("checkpoints")
         }
@@ -291,6 +301,12 @@ mod tests {
             ("POST /containers/a/resize", "Container(One(Resize, \"a\"))"),
             ("POST /containers/a/exec", "Container(One(Exec, \"a\"))"),
             ("DELETE /containers/a", "Container(One(Remove, \"a\"))"),
+            ("HEAD /containers/a/archive", "Container(One(Stat, \"a\"))"),
+            ("GET /containers/a/archive", "Container(One(Pack, \"a\"))"),
+            ("PUT /containers/a/archive", "Container(One(Unpack, \"a\"))"),
+            ("GET /containers/a/changes", "Container(One(Changes, \"a\"))"),
+            ("GET /containers/a/export", "Container(One(Export, \"a\"))"),
+            ("POST /commit", "Container(Commit)"),
             ("POST /exec/a/start", "Exec(Start, \"a\")"),
             ("POST /exec/a/resize", "Exec(Resize, \"a\")"),
             ("GET /exec/a/json", "Exec(Inspect, \"a\")"),
@@ -322,18 +338,13 @@ mod tests {
             ("POST /build", "building images"),
             ("POST /build/prune", "building images"),
             ("POST /auth", "checking credentials"),
-            ("POST /commit", "making an image of a container"),
             ("POST /session", "BuildKit"),
             ("POST /grpc", "BuildKit"),
             ("GET /distribution/a/b/json", "asking a registry"),
             ("GET /plugins", "plugins"),
             ("POST /plugins/a/enable", "plugins"),
             ("POST /containers/a/update", "limits"),
-            ("GET /containers/a/changes", "changed files"),
-            ("GET /containers/a/export", "exporting"),
             ("GET /containers/a/attach/ws", "WebSocket"),
-            ("HEAD /containers/a/archive", "copying files"),
-            ("PUT /containers/a/archive", "copying files"),
             ("DELETE /containers/a/checkpoints/b", "checkpoints"),
             ("GET /images/search", "searching"),
             ("POST /images/a/b/push", "pushing"),

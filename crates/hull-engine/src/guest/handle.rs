@@ -9,7 +9,7 @@ use hull_model::name::Name;
 use hull_model::process::ExecSpec;
 use hull_model::signal::Signal;
 use hull_shim::protocol::WindowSize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{RwLock, mpsc, oneshot};
 
 use super::attach::AttachRequest;
 use super::exec::{ExecView, Execs};
@@ -32,6 +32,7 @@ struct Shared {
     messages: mpsc::Sender<Message>,
     watch: Watch,
     execs: Arc<Execs>,
+    writers: Arc<RwLock<()>>,
 }
 
 /// Bytes on disk.
@@ -47,9 +48,10 @@ impl Guest {
     /// The guest of `record` and its task, which is not running yet.
     pub(crate) fn new(engine: &Arc<Inner>, record: GuestRecord) -> (Self, Task) {
         let id = record.id;
-        let (task, Ends { messages, watch, execs }) = Task::new(Arc::clone(engine), record);
+        let (task, ends) = Task::new(Arc::clone(engine), record);
+        let Ends { messages, watch, execs, writers } = ends;
         let engine = Arc::downgrade(engine);
-        (Self(Arc::new(Shared { id, engine, messages, watch, execs })), task)
+        (Self(Arc::new(Shared { id, engine, messages, watch, execs, writers })), task)
     }
 
     /// Its id.
@@ -194,6 +196,12 @@ impl Guest {
     /// The exec whose id begins with `prefix`.
     pub(crate) fn find_exec(&self, prefix: &str) -> Option<ExecId> {
         self.0.execs.find(prefix)
+    }
+
+    /// Held for reading by whoever uses its files while it does not run, for writing while it is
+    /// started.
+    pub(crate) fn writers(&self) -> Arc<RwLock<()>> {
+        Arc::clone(&self.0.writers)
     }
 
     pub(super) fn watch(&self) -> Watch {

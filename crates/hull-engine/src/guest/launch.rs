@@ -25,6 +25,9 @@ use crate::shim::program;
 /// How long the shim may take to build a guest: many layers on a slow disk, not more.
 const READY_MAX: Duration = Duration::from_secs(60);
 
+/// How long a start waits for those who copy files into the guest.
+const COPIED_MAX: Duration = Duration::from_secs(10);
+
 impl Task {
     pub(super) async fn start_by_user(&mut self) -> Result<()> {
         match self.record.state {
@@ -51,6 +54,15 @@ impl Task {
     /// Starts the guest. If that fails it is ended, with Docker's code and the reason.
     pub(super) async fn start(&mut self) -> Result<()> {
         let before = self.record.clone();
+        // Two overlays must not write into one directory.
+        let writers = Arc::clone(&self.writers).write_owned();
+        let Ok(_alone) = tokio::time::timeout(COPIED_MAX, writers).await else {
+            let text = format!(
+                "container {} cannot be started while files are copied into it",
+                self.record.id
+            );
+            return Err(Error::new(Kind::Conflict, text));
+        };
         // What can be refused without having touched anything comes first.
         let partners = partners::find(&self.engine, &self.record)?;
         if let Err(error) = self.begin(&partners).await {

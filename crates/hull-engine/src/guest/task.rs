@@ -15,7 +15,7 @@ use hull_model::process::ExecSpec;
 use hull_model::signal::Signal;
 use hull_model::time::Timestamp;
 use hull_shim::protocol::{Event, WindowSize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::attach::{AttachRequest, Waiting};
@@ -83,6 +83,8 @@ pub(crate) struct Task {
     pub(super) waiting: Waiting,
     pub(super) execs: Arc<Execs>,
     pub(super) health: health::Watch,
+    /// Those who write into its files while it does not run.
+    pub(super) writers: Arc<RwLock<()>>,
     /// When the restart policy starts it again.
     pub(super) restart_at: Option<Instant>,
     pub(super) last_delay: Duration,
@@ -93,6 +95,7 @@ pub(super) struct Ends {
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) watch: Watch,
     pub(super) execs: Arc<Execs>,
+    pub(super) writers: Arc<RwLock<()>>,
 }
 
 enum News {
@@ -110,6 +113,7 @@ impl Task {
         let first = View { record: Arc::new(record.clone()), exits: 0, removed: false };
         let (view, watch) = Watch::new(first);
         let execs = Arc::new(Execs::default());
+        let writers = Arc::new(RwLock::new(()));
         let task = Self {
             engine,
             record,
@@ -123,10 +127,11 @@ impl Task {
             waiting: Waiting::default(),
             execs: Arc::clone(&execs),
             health: health::Watch::default(),
+            writers: Arc::clone(&writers),
             restart_at: None,
             last_delay: Duration::ZERO,
         };
-        (task, Ends { messages: sender, watch, execs })
+        (task, Ends { messages: sender, watch, execs, writers })
     }
 
     /// Serves the guest until it is removed or nobody can ask for it any more.

@@ -1,4 +1,5 @@
-//! Writes the members of a layer's archive under one directory, and nowhere else.
+//! Writes the members of an archive under one directory, and nowhere else: a new layer, or a tree
+//! that is in use already (see [`super::tree`]).
 //!
 //! Every directory is reached by `openat2` with `RESOLVE_IN_ROOT`, so symlinks of the archive lead
 //! around inside the layer at most; every last component is made anew (`O_EXCL`, `mknodat`,
@@ -11,24 +12,27 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, XattrFlags, linkat, makedev, mkdirat,
-    mknodat, openat, openat2, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, linkat, makedev, mkdirat, mknodat,
+    openat, openat2, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::LayerError;
 use super::budget::Budget;
 use super::path::{MemberPath, show};
+use super::tree::Tree;
 use super::whiteout::{self, Name};
 use crate::error::Result;
 use crate::space::Space;
 use crate::tarball::{Limits, Member, MemberKind, TarError};
-use crate::tree::{Meta, remove_at, wanted};
+use crate::tree::{Ids, Meta, remove_at, write_attributes};
 
-/// A layer being written.
+/// A layer or tree being written.
 pub(super) struct Extract {
     pub(super) root: OwnedFd,
     pub(super) pending: Pending,
+    /// `None` for a layer.
+    tree: Option<Tree>,
     /// The directory of the last member: most members are in the same one as the one before.
     parent: Option<(MemberPath, OwnedFd)>,
     budget: Budget,
@@ -60,7 +64,13 @@ impl Extract {
         let mut pending = Pending::default();
         pending.implied.insert(MemberPath::default());
         let (budget, space) = (Budget::new(limits), Space::default());
-        Self { root, pending, parent: None, budget, space, buffer: vec![0; 128 << 10] }
+        let buffer = vec![0; 128 << 10];
+        Self { root, pending, tree: None, parent: None, budget, space, buffer }
+    }
+
+    /// Writes into `tree`, whose directory is `directory`.
+    pub(super) fn into_tree(directory: OwnedFd, tree: Tree, limits: Limits) -> Self {
+        Self { tree: Some(tree), ..Self::new(directory, limits) }
     }
 
     /// Writes one member, whose contents are what `data` reads.
@@ -73,7 +83,7 @@ impl Extract {
         let Some((parent, name)) = path.split() else {
             return self.root_member(member);
         };
-        let special = Name::of(name)?;
+        let special = if self.tree.is_some() { Name::Plain } else { Name::of(name)? };
         if special == Name::Ignored {
             return Ok(());
         }
@@ -108,8 +118,12 @@ impl Extract {
             let why = "the root can only be a directory";
             return Err(LayerError::Path { path: show(&member.path), why }.into());
         }
+        if self.tree.is_some() {
+            // It is somebody else's; only what is in it was asked for.
+            return Ok(());
+        }
         let root = self.root.as_fd();
-        dress(root, member).map_err(|e| refused(member, "set attributes", e))?;
+        self.dress(root, member).map_err(|e| refused(member, "set attributes", e))?;
         self.pending.implied.remove(&path);
         self.pending.times.insert(path, time_of(member));
         Ok(())
@@ -122,7 +136,7 @@ impl Extract {
         {
             return Ok(dir);
         }
-        match open(self.root.as_fd(), path) {
+        match self.open(path) {
             Ok(dir) => Ok(dir),
             Err(Errno::NOENT | Errno::NOTDIR) => self.make_directory(path),
             Err(e) => Err(lost(path, e).into()),
@@ -133,14 +147,14 @@ impl Extract {
     fn make_directory(&mut self, path: &MemberPath) -> Result<OwnedFd> {
         let ancestry: Vec<_> = path.ancestry().collect();
         let root = MemberPath::default();
-        let mut dir = open(self.root.as_fd(), &root).map_err(|e| lost(&root, e))?;
+        let mut dir = self.open(&root).map_err(|e| lost(&root, e))?;
         // Where one is, so are those it is in: halving finds the first that is missing with few
         // walks through a deep tree, where going down or up would take one for each.
         let (mut there, mut missing) = (0, ancestry.len());
         while there + 1 < missing {
             let middle = usize::midpoint(there, missing);
             let here = &ancestry[middle - 1];
-            match open(self.root.as_fd(), here) {
+            match self.open(here) {
                 Ok(found) => (dir, there) = (found, middle),
                 Err(Errno::NOENT | Errno::NOTDIR) => missing = middle,
                 Err(e) => return Err(lost(here, e).into()),
@@ -151,14 +165,68 @@ impl Extract {
             self.budget.remember(&here)?;
             self.space.file(&dir, 0).map_err(|e| no_room(&here, e))?;
             dir = imply(dir.as_fd(), name).map_err(|e| lost(&here, e))?;
-            self.pending.implied.insert(here);
+            if self.tree.is_none() {
+                self.pending.implied.insert(here);
+            }
         }
         Ok(dir)
     }
 
+    /// Opens the directory `path`. Symlinks lead around inside.
+    fn open(&self, path: &MemberPath) -> rustix::io::Result<OwnedFd> {
+        match &self.tree {
+            None => openat2(&self.root, path.as_c_str(), DIRECTORY, Mode::empty(), INSIDE),
+            Some(tree) => tree.open(path, DIRECTORY),
+        }
+    }
+
+    /// Opens what is at `path`, if it is a directory there.
+    pub(super) fn existing(&self, path: &MemberPath) -> Option<OwnedFd> {
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        match &self.tree {
+            None => openat2(&self.root, path.as_c_str(), flags, Mode::empty(), INSIDE).ok(),
+            Some(tree) => tree.open(path, flags).ok(),
+        }
+    }
+
+    /// Sets the times of directories; last, since writing in them changes them.
+    pub(super) fn set_times(&self) -> io::Result<()> {
+        for (path, time) in &self.pending.times {
+            // Not there any more if a later member replaced it.
+            let Some(dir) = self.existing(path) else { continue };
+            let times = rustix::fs::Timestamps { last_access: *time, last_modification: *time };
+            rustix::fs::futimens(dir, &times)?;
+        }
+        Ok(())
+    }
+
+    /// Owner, mode and time as they will be on disk.
+    fn meta_of(&self, member: &Member) -> io::Result<Meta> {
+        let (uid, gid) = match &self.tree {
+            None => (member.uid, member.gid),
+            Some(tree) => tree.owner(member)?,
+        };
+        Ok(Meta { uid, gid, mode: member.mode, mtime: time_of(member) })
+    }
+
+    /// Owner, mode and attributes, in the order in which the kernel keeps them.
+    fn dress(&self, file: BorrowedFd<'_>, member: &Member) -> io::Result<()> {
+        self.meta_of(member)?.apply(file)?;
+        if member.xattrs.is_empty() {
+            return Ok(());
+        }
+        Ok(match &self.tree {
+            None => write_attributes(file, &member.xattrs, &Ids::default()),
+            Some(tree) => write_attributes(file, &member.xattrs, tree.ids()),
+        }?)
+    }
+
     fn place(&mut self, place: &Place<'_>, member: &Member, data: &mut impl Read) -> Result<()> {
         let (dir, name) = (place.dir, place.name);
-        let meta = meta_of(member);
+        if let Some(tree) = &self.tree {
+            tree.check(dir, name, member)?;
+        }
+        let meta = self.meta_of(member).map_err(|e| refused(member, "find its owner", e))?;
         let node = |kind, device| move || mknodat(dir, name, kind, Mode::empty(), device);
         let made = match &member.kind {
             MemberKind::File => return self.file(place, member, data),
@@ -199,8 +267,8 @@ impl Extract {
                 }
             }
         }
-        dress(file.as_fd(), member)
-            .and_then(|()| Ok(meta_of(member).apply_times(&file)?))
+        self.dress(file.as_fd(), member)
+            .and_then(|()| Ok(self.meta_of(member)?.apply_times(&file)?))
             .map_err(|e| refused(member, "set attributes", e))?;
         Ok(())
     }
@@ -231,7 +299,7 @@ impl Extract {
             if hidden {
                 whiteout::make_opaque(dir.as_fd())?;
             }
-            dress(dir.as_fd(), member)
+            self.dress(dir.as_fd(), member)
         })();
         made.map_err(|e| refused(member, "make the directory", e))?;
         self.pending.implied.remove(place.path);
@@ -245,7 +313,7 @@ impl Extract {
             let why = "a link to the root cannot be";
             return Err(LayerError::Path { path: show(&member.path), why }.into());
         };
-        let linked = open(self.root.as_fd(), &parent).and_then(|from| {
+        let linked = self.open(&parent).and_then(|from| {
             let old = statat(&from, name, AtFlags::SYMLINK_NOFOLLOW)?;
             if let Ok(new) = statat(place.dir, place.name, AtFlags::SYMLINK_NOFOLLOW) {
                 if (old.st_dev, old.st_ino) == (new.st_dev, new.st_ino) {
@@ -257,6 +325,10 @@ impl Extract {
         });
         match linked {
             Ok(()) => Ok(()),
+            Err(Errno::NOENT) if self.tree.is_some() => {
+                let (path, target) = (show(&member.path), target.show());
+                Err(LayerError::LinkTarget { path, target }.into())
+            }
             Err(Errno::NOENT) => {
                 self.budget.remember(place.path)?;
                 self.budget.remember(&target)?;
@@ -326,24 +398,6 @@ fn imply(dir: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     Ok(made)
 }
 
-/// Owner, mode and attributes, in the order in which the kernel keeps them.
-fn dress(file: BorrowedFd<'_>, member: &Member) -> io::Result<()> {
-    meta_of(member).apply(file)?;
-    for (name, value) in member.xattrs.iter().filter(|(name, _)| wanted(name)) {
-        match rustix::fs::fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {
-            Ok(()) => {}
-            // Attributes of users are extras; a capability is not.
-            Err(Errno::OPNOTSUPP) if name.starts_with(b"user.") => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
-fn meta_of(member: &Member) -> Meta {
-    Meta { uid: member.uid, gid: member.gid, mode: member.mode, mtime: time_of(member) }
-}
-
 fn time_of(member: &Member) -> Timespec {
     Timespec { tv_sec: member.mtime.0, tv_nsec: member.mtime.1.into() }
 }
@@ -366,16 +420,6 @@ fn length(member: &Member) -> u64 {
 
 fn lost(path: &MemberPath, e: Errno) -> LayerError {
     LayerError::Member { path: path.show(), doing: "open the directory", source: e.into() }
-}
-
-/// Opens the directory `path` under `root`. Symlinks lead around under it.
-fn open(root: BorrowedFd<'_>, path: &MemberPath) -> rustix::io::Result<OwnedFd> {
-    openat2(root, path.as_c_str(), DIRECTORY, Mode::empty(), INSIDE)
-}
-
-/// Opens what is in a layer under `root` at `path`, if it is a directory there.
-pub(super) fn existing(root: BorrowedFd<'_>, path: &MemberPath) -> Option<OwnedFd> {
-    openat2(root, path.as_c_str(), DIRECTORY | OFlags::NOFOLLOW, Mode::empty(), INSIDE).ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use hull_model::image::Digest;
 use rustix::fs::{AtFlags, FileType, fstat, linkat, statat};
 
 use super::LayerError;
-use super::extract::{Extract, existing};
+use super::extract::Extract;
 use super::lower::{Found, Lower};
 use super::path::MemberPath;
 use super::whiteout;
@@ -101,13 +101,7 @@ impl Staged {
                 hidden.at("hide what is below in", &self.aside.path)?;
             }
         }
-        let root = self.extract.root.as_fd();
-        for (path, time) in &self.extract.pending.times {
-            // Not there any more if a later member replaced it.
-            let Some(dir) = existing(root, path) else { continue };
-            let times = rustix::fs::Timestamps { last_access: *time, last_modification: *time };
-            rustix::fs::futimens(dir, &times).at("set times in", &self.aside.path)?;
-        }
+        self.extract.set_times().at("set times in", &self.aside.path)?;
         Ok(Ready { aside: self.aside, diff_id: self.diff_id })
     }
 
@@ -124,7 +118,9 @@ impl Staged {
             // A later member has that name.
             return Ok(());
         }
-        let in_layer = existing(self.extract.root.as_fd(), &from)
+        let in_layer = self
+            .extract
+            .existing(&from)
             .filter(|dir| statat(dir, old, AtFlags::SYMLINK_NOFOLLOW).is_ok());
         let from = match in_layer {
             Some(dir) => dir,
@@ -149,9 +145,8 @@ impl Staged {
     /// Directories the archive does not describe stay as they are below: a merged directory shows
     /// the attributes of the uppermost one.
     fn imply(&mut self, lower: &Lower) -> Result<()> {
-        let root = self.extract.root.as_fd();
         for path in std::mem::take(&mut self.extract.pending.implied) {
-            let Some(dir) = existing(root, &path) else { continue };
+            let Some(dir) = self.extract.existing(&path) else { continue };
             let found = lower.find(&path).at("look below", &self.aside.path)?;
             let Some(Found::Directory(like)) = found else { continue };
             let at = || self.aside.path.join(path.show());

@@ -65,7 +65,7 @@ pub(super) fn make_opaque(dir: BorrowedFd<'_>) -> rustix::io::Result<()> {
     rustix::fs::fsetxattr(dir, OPAQUE, b"y", XattrFlags::empty())
 }
 
-pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+pub(crate) fn is_opaque(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     let mut value = [0_u8; 2];
     match rustix::fs::fgetxattr(dir, OPAQUE, &mut value[..]) {
         Ok(length) => Ok(&value[..length] == b"y"),
@@ -74,7 +74,7 @@ pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> rustix::io::Result<bool> {
     }
 }
 
-pub(super) fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 

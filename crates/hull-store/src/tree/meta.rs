@@ -3,10 +3,11 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, Mode, Stat, Timespec, Timestamps, XattrFlags, chownat, fchmod, futimens, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, XattrFlags, chownat, fchmod,
+    fstat, futimens, openat, utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
@@ -51,10 +52,21 @@ impl Meta {
         let owner = (Some(Uid::from_raw(self.uid)), Some(Gid::from_raw(self.gid)));
         chownat(dir, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
         if !symlink {
-            // Linux follows here, and we have just made the file: it is no symlink.
-            rustix::fs::chmodat(dir, name, Mode::from_raw_mode(self.mode), AtFlags::empty())?;
+            self.chmod_at(dir, name)?;
         }
         utimensat(dir, name, &self.times(), AtFlags::SYMLINK_NOFOLLOW)
+    }
+
+    /// Sets the mode of what is held: `chmod` of a name would follow a symlink that somebody who
+    /// shares the directory put in its place, into the host's files.
+    fn chmod_at(&self, dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = openat(dir, name, flags, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&held)?.st_mode) == FileType::Symlink {
+            return Err(Errno::LOOP);
+        }
+        let link = format!("/proc/self/fd/{}", held.as_raw_fd());
+        rustix::fs::chmodat(CWD, link, Mode::from_raw_mode(self.mode), AtFlags::empty())
     }
 
     fn times(&self) -> Timestamps {

@@ -19,6 +19,10 @@ pub(super) trait Visit {
     fn file(&mut self, dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()>;
     /// The directory `name` was opened and its files come next.
     fn enter(&mut self, name: &CStr, dir: BorrowedFd<'_>) -> io::Result<()>;
+    /// Whether the directory that was just entered is gone into. Its `leave` comes in any case.
+    fn descends(&mut self, _dir: BorrowedFd<'_>) -> io::Result<bool> {
+        Ok(true)
+    }
     /// Everything in the directory `name` of `parent` was visited.
     fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<()>;
     /// A step failed. `Ok` goes on with the next.
@@ -32,6 +36,17 @@ pub(super) trait Visit {
 pub(crate) struct WalkError {
     pub(crate) path: PathBuf,
     pub(crate) source: io::Error,
+}
+
+/// Where a walk goes, and in which order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// Never into another mount; names as the file system gives them.
+    OneMount,
+    /// As [`Way::OneMount`], with the names of each directory in order.
+    Sorted,
+    /// Into what is mounted there, too.
+    AllMounts,
 }
 
 struct Level {
@@ -50,20 +65,32 @@ pub(super) fn open_child(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result
     openat2(dir, name, OPEN, Mode::empty(), resolve)
 }
 
+/// Opens the directory `name` in `dir`, which may be another mount's.
+fn open_any(dir: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    openat2(dir, name, OPEN, Mode::empty(), resolve)
+}
+
 /// Visits everything under `root`, files of a directory before its directories.
 pub(super) fn walk(root: OwnedFd, visit: &mut dyn Visit) -> Result<(), WalkError> {
+    walk_by(Way::OneMount, root, visit)
+}
+
+/// As [`walk`], in another way.
+pub(super) fn walk_by(way: Way, root: OwnedFd, visit: &mut dyn Visit) -> Result<(), WalkError> {
     let mut here = root;
     let mut levels = Vec::new();
-    push(&mut levels, CString::default(), here.as_fd(), visit)?;
+    let open = if way == Way::AllMounts { open_any } else { open_child };
+    push(&mut levels, CString::default(), here.as_fd(), (way, &mut *visit))?;
     while let Some(level) = levels.last_mut() {
         if let Some(name) = level.directories.pop() {
-            match open_child(here.as_fd(), &name).map_err(io::Error::from).and_then(|child| {
+            match open(here.as_fd(), &name).map_err(io::Error::from).and_then(|child| {
                 visit.enter(&name, child.as_fd())?;
                 Ok(child)
             }) {
                 Ok(child) => {
                     here = child;
-                    push(&mut levels, name, here.as_fd(), visit)?;
+                    push(&mut levels, name, here.as_fd(), (way, &mut *visit))?;
                 }
                 Err(e) => visit.failed(error_at(&levels, Some(&name), e))?,
             }
@@ -83,15 +110,51 @@ fn push(
     levels: &mut Vec<Level>,
     name: CString,
     dir: BorrowedFd<'_>,
-    visit: &mut dyn Visit,
+    (way, visit): (Way, &mut dyn Visit),
 ) -> Result<(), WalkError> {
     let identity = identity(dir).map_err(|e| error_at(levels, Some(&name), e))?;
+    let descends = visit.descends(dir).map_err(|e| error_at(levels, Some(&name), e))?;
     levels.push(Level { name, identity, directories: Vec::new() });
-    let directories = files(levels, dir, visit)?;
+    let directories = match (descends, way) {
+        (false, _) => Vec::new(),
+        (true, Way::OneMount | Way::AllMounts) => files(levels, dir, visit)?,
+        (true, Way::Sorted) => sorted_files(levels, dir, visit)?,
+    };
     if let Some(level) = levels.last_mut() {
         level.directories = directories;
     }
     Ok(())
+}
+
+/// As [`files`], in order; the last directory's name comes first, as a stack wants it.
+fn sorted_files(
+    levels: &[Level],
+    dir: BorrowedFd<'_>,
+    visit: &mut dyn Visit,
+) -> Result<Vec<CString>, WalkError> {
+    struct Names(Vec<CString>);
+    impl Visit for Names {
+        fn file(&mut self, _dir: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+            self.0.push(name.to_owned());
+            Ok(())
+        }
+        fn enter(&mut self, _name: &CStr, _dir: BorrowedFd<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn leave(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut names = Names(Vec::new());
+    let mut directories = files(levels, dir, &mut names)?;
+    names.0.sort_unstable();
+    for name in &names.0 {
+        if let Err(e) = visit.file(dir, name) {
+            visit.failed(error_at(levels, Some(name), e))?;
+        }
+    }
+    directories.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(directories)
 }
 
 /// Visits the files of `dir`; returns the names of its directories.

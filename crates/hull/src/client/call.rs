@@ -36,6 +36,16 @@ impl Call {
         Self::new(Method::POST, path)
     }
 
+    /// `HEAD` of a path given by segments.
+    pub(crate) fn head(path: &[&str]) -> Self {
+        Self::new(Method::HEAD, path)
+    }
+
+    /// `PUT` to a path given by segments.
+    pub(crate) fn put(path: &[&str]) -> Self {
+        Self::new(Method::PUT, path)
+    }
+
     /// `DELETE` of a path given by segments.
     pub(crate) fn delete(path: &[&str]) -> Self {
         Self::new(Method::DELETE, path)

@@ -1,8 +1,10 @@
 //! Commands on containers.
 
 pub(crate) mod actions;
+pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod foreground;
 pub(crate) mod list;
 pub(crate) mod logs;
@@ -23,10 +25,18 @@ use crate::failure::Failure;
 pub(crate) enum Shared {
     /// Attach local standard input, output, and error streams to a running container
     Attach(start::Attach),
+    /// Create a new image from a container's changes
+    Commit(files::Commit),
+    /// Copy files/folders between a container and the local filesystem
+    Cp(copy::Args),
     /// Create a new container
     Create(Box<create::Args>),
+    /// Inspect changes to files or directories on a container's filesystem
+    Diff(files::Diff),
     /// Execute a command in a running container
     Exec(exec::Args),
+    /// Export a container's filesystem as a tar archive
+    Export(files::Export),
     /// Kill one or more running containers
     Kill(actions::Kill),
     /// Fetch the logs of a container
@@ -76,7 +86,11 @@ pub(crate) enum Command {
 pub(crate) async fn shared(client: &Client, command: Shared) -> Result<(), Failure> {
     match command {
         Shared::Attach(args) => start::attach(client, args).await,
+        Shared::Commit(args) => files::commit(client, &args).await,
+        Shared::Cp(args) => copy::run(client, &args).await,
         Shared::Create(args) => create::run(client, *args).await,
+        Shared::Diff(args) => files::diff(client, &args).await,
+        Shared::Export(args) => files::export(client, &args).await,
         Shared::Exec(args) => exec::run(client, args).await,
         Shared::Kill(args) => actions::kill(client, &args).await,
         Shared::Logs(args) => logs::run(client, &args).await,

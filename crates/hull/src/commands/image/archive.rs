@@ -113,8 +113,33 @@ pub(crate) async fn save(client: &Client, args: &Save) -> Result<(), Failure> {
     if !args.platform.is_empty() {
         call = call.query("platform", &platform_json(&args.platform)?);
     }
+    fetch(client, call, args.output.as_deref()).await
+}
+
+/// Whether standard output is a terminal, which no archive belongs on.
+pub(crate) fn to_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Writes the archive that `call` is answered with to a file or standard output, for the command
+/// `name`.
+pub(crate) async fn write_to(
+    client: &Client,
+    call: Call,
+    path: Option<&Path>,
+    name: &str,
+) -> Result<(), Failure> {
+    if path.is_none() && to_terminal() {
+        let text =
+            format!("cowardly refusing to {name} to a terminal. Use the -o flag or redirect");
+        return Err(Failure::new(text));
+    }
+    fetch(client, call, path).await
+}
+
+async fn fetch(client: &Client, call: Call, path: Option<&Path>) -> Result<(), Failure> {
     let body = client.stream(call).await?.into_body();
-    match &args.output {
+    match path {
         Some(path) => into_file(body, path).await,
         None => copy(body, &mut io::stdout().lock()).await,
     }
@@ -141,7 +166,8 @@ async fn into_file(body: Incoming, path: &Path) -> Result<(), Failure> {
     }
 }
 
-async fn copy(mut body: Incoming, to: &mut impl io::Write) -> Result<(), Failure> {
+/// Writes a body as it comes.
+pub(crate) async fn copy(mut body: Incoming, to: &mut impl io::Write) -> Result<(), Failure> {
     while let Some(frame) = body.frame().await {
         if let Ok(chunk) = frame?.into_data() {
             to.write_all(&chunk).map_err(|error| output::broken(&error))?;
