@@ -87,7 +87,7 @@ fn what_is_not_there_yet_is_501_and_says_so() {
         "GET /secrets",
         "GET /configs",
         "GET /plugins",
-        "POST /commit?container=x",
+        "POST /containers/x/checkpoints",
         "POST /session",
     ] {
         let answer = d.call(line);

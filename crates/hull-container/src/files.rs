@@ -78,14 +78,14 @@ pub enum Missing {
 /// Runs `work` on a thread that alone sees `root` (a detached mount) with `binds` on it, in their order.
 /// When it returns, the mounts are gone.
 pub fn assembled<T: Send>(
-    root: OwnedFd,
+    root: &OwnedFd,
     binds: &[Bind],
     (missing, read_only): (Missing, bool),
     work: impl FnOnce(BorrowedFd<'_>) -> T + Send,
 ) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            assemble(&root, binds, missing)?;
+            assemble(root, binds, missing)?;
             if read_only {
                 mount::set_attributes(root.as_fd(), Depth::One, attribute::READ_ONLY, 0)
                     .doing("make the root read-only")?;
@@ -202,12 +202,12 @@ mod tests {
         let root = || clone(&at("root")).unwrap();
         let binds = [bind("/there", true), bind("/missing", false), bind("/link/x", false)];
         assert!(!has_places(&root(), &binds).unwrap());
-        let seen = assembled(root(), &binds, (Missing::Skip, false), |root| {
+        let seen = assembled(&root(), &binds, (Missing::Skip, false), |root| {
             (text(root, "there/f"), text(root, "missing/f"))
         });
         assert_eq!(seen.unwrap(), (Some("inside".to_owned()), None));
         let flags = OFlags::WRONLY | OFlags::CREATE;
-        let seen = assembled(root(), &binds, (Missing::Make, false), |root| {
+        let seen = assembled(&root(), &binds, (Missing::Make, false), |root| {
             let resolve = ResolveFlags::IN_ROOT;
             let write = |path| openat2(root, path, flags, Mode::RWXU, resolve).map(drop);
             (text(root, "missing/f"), write("there/new").is_err(), write("missing/new"))

@@ -2,6 +2,7 @@
 //! shared, ratios travel.
 
 mod clock;
+mod copies;
 mod many;
 mod peers;
 mod starts;
@@ -58,7 +59,7 @@ impl Row {
 /// A benchmark: its name, and what gives its rows.
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const ALL: [Benchmark; 8] = [
+const ALL: [Benchmark; 9] = [
     ("run", starts::run),
     ("bridge", starts::bridge),
     ("exec", starts::exec),
@@ -67,6 +68,7 @@ const ALL: [Benchmark; 8] = [
     ("memory", many::memory),
     ("many", many::two_hundred),
     ("throughput", throughput::logs_and_load),
+    ("copies", copies::both_ways),
 ];
 
 fn main() {

@@ -117,11 +117,11 @@ impl Files {
             // A place that was never made, as nobody started it yet, can only be made by writing.
             if files::has_places(&root, &binds).map_err(of_shim)? {
                 let how = (Missing::Skip, true);
-                return files::assembled(root, &binds, how, work).map_err(of_shim);
+                return files::assembled(&root, &binds, how, work).map_err(of_shim);
             }
         }
         let how = (Missing::Make, self.record.spec.root_read_only || access == Access::Read);
-        files::assembled(self.writable()?, &binds, how, work).map_err(of_shim)
+        files::assembled(&self.writable()?, &binds, how, work).map_err(of_shim)
     }
 
     fn read_only(&self) -> Result<OwnedFd> {

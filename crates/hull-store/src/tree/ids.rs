@@ -6,10 +6,13 @@ use std::str::FromStr;
 /// Users or groups of a user namespace: consecutive ids inside and outside, and how many.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IdMap {
-    lines: Vec<(u32, u32, u32)>,
+    lines: Vec<Line>,
     /// Whoever it is outside.
     always: Option<u32>,
 }
+
+/// First id inside, first id outside, and how many.
+type Line = (u32, u32, u32);
 
 /// The map of a user namespace cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -21,7 +24,7 @@ const NOBODY: u32 = 65_534;
 
 impl IdMap {
     /// As the kernel writes `/proc/PID/uid_map`.
-    fn line(line: &str) -> Option<(u32, u32, u32)> {
+    fn line(line: &str) -> Option<Line> {
         let mut numbers = line.split_ascii_whitespace().map(u32::from_str);
         let mut next = || numbers.next()?.ok();
         let ids = (next()?, next()?, next()?);
@@ -46,7 +49,7 @@ impl IdMap {
         self.find(inside, |ids| ids)
     }
 
-    fn find(&self, id: u32, turn: fn((u32, u32, u32)) -> (u32, u32, u32)) -> Option<u32> {
+    fn find(&self, id: u32, turn: fn(Line) -> Line) -> Option<u32> {
         self.lines.iter().map(|ids| turn(*ids)).find_map(|(from, to, count)| {
             id.checked_sub(from).filter(|at| *at < count).map(|at| to.saturating_add(at))
         })

@@ -85,7 +85,7 @@ pub fn is_kernels(directory: BorrowedFd<'_>) -> io::Result<bool> {
     ];
     let kind = fstatfs(directory)?.f_type;
     // The type's width differs between architectures; the numbers are 32 bits.
-    Ok(KERNELS.iter().any(|known| i64::from(*known) == i64::from(kind) & 0xffff_ffff))
+    Ok(KERNELS.iter().any(|known| i64::from(*known) == kind & 0xffff_ffff))
 }
 
 fn directory_name(name: &[u8]) -> Vec<u8> {
