@@ -181,6 +181,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a test that is skipped says why")]
     fn an_assembly_is_seen_by_its_thread_alone_and_leaves_nothing() {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: not root");
