@@ -40,7 +40,10 @@ pub fn exec<'a>(
     if has_ended(init)? {
         return Err(not_running(plan));
     }
-    let Given { stdio, preserved, .. } = given.into();
+    let Given { stdio, preserved, gate, before_entering } = given.into();
+    if gate.is_some() || before_entering.is_some() {
+        return Err(Failure::other("an added process is not left waiting, and enters no root"));
+    }
     let entrance = plan
         .cgroup
         .entrance()
