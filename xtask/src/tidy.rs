@@ -133,12 +133,47 @@ fn page_faults(path: &Path, text: &str) -> Vec<String> {
             faults.push(format!("links to {target}, which is not there"));
         }
     }
+    faults.extend(test_faults(text));
     let lines = || text.lines().map(str::trim);
     if lines().any(|line| matches!(line, "```bash" | "```shell" | "```console")) {
         faults.push("blocks of commands are ```sh: those are run by the tests".to_owned());
     }
     faults
 }
+
+/// Tests that a page names and that are not there: `name` in `path`, and `attack_…`, whose names are
+/// in the tables of hull-container.
+fn test_faults(text: &str) -> Vec<String> {
+    let has = |path: &str, name: &str| {
+        std::fs::read_to_string(path).is_ok_and(|code| {
+            code.contains(&format!("fn {name}(")) || code.contains(&format!("(\"{name}\","))
+        })
+    };
+    let words: Vec<&str> = text.split('`').collect();
+    let mut faults = Vec::new();
+    for at in (1..words.len()).step_by(2) {
+        let name = words[at];
+        if words.get(at + 1) == Some(&" in ")
+            && words.get(at + 2).is_some_and(|p| p.ends_with(".rs"))
+        {
+            let path = words[at + 2];
+            if !has(path, name) {
+                faults.push(format!("names a test {name}, which is not in {path}"));
+            }
+        } else if name.starts_with("attack_") && !ATTACKS.iter().any(|path| has(path, name)) {
+            faults.push(format!("names a test {name}, which is not there"));
+        }
+    }
+    faults
+}
+
+/// Where the attacks are that succeed against a weakened hull.
+const ATTACKS: [&str; 4] = [
+    "crates/hull-container/tests/kernel/attacks/exhaustion.rs",
+    "crates/hull-container/tests/kernel/attacks/others.rs",
+    "crates/hull-container/tests/kernel/attacks/paths.rs",
+    "crates/hull-container/tests/kernel/attacks/powers.rs",
+];
 
 /// Targets of `[text](target)`.
 fn links(text: &str) -> impl Iterator<Item = &str> {
@@ -218,5 +253,7 @@ mod tests {
         assert_eq!(page_faults(&page, text), none);
         assert_eq!(page_faults(&page, "[a](gone.md)"), ["links to gone.md, which is not there"]);
         assert_eq!(page_faults(&page, "```bash\nls\n```").len(), 1);
+        let faults = test_faults("`no_such` in `xtask/src/tidy.rs`, `attack_no_such`, `a` and `b`");
+        assert_eq!(faults.len(), 2, "{faults:?}");
     }
 }

@@ -9,6 +9,8 @@ pub mod cgroup;
 pub mod exec;
 mod failure;
 pub mod files;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod hook;
 #[cfg(feature = "plan")]
 pub mod host;

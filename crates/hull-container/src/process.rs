@@ -6,7 +6,7 @@ pub(crate) mod limits;
 pub(crate) mod placement;
 pub(crate) mod preserved;
 pub(crate) mod streams;
-mod users;
+pub(crate) mod users;
 
 use std::ffi::{CString, OsStr};
 use std::io;

@@ -48,5 +48,7 @@ pub(crate) fn broken(error: &io::Error) -> Failure {
 /// Tells the user something that is not data.
 pub(crate) fn talk(text: impl Display) {
     // When standard error is gone there is nobody to tell that to.
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    // Messages name what others chose: images, commands, answers of registries.
+    let lines: Vec<_> = text.to_string().split('\n').map(table::printable).collect();
+    drop(writeln!(io::stderr().lock(), "{}", lines.join("\n")));
 }

@@ -50,7 +50,12 @@ fn numbered((uid, gid): (u32, u32), groups: &[u32], passwd: &str) -> User {
     User { uid, gid, groups: groups.to_vec(), home }
 }
 
-fn find_in(text: &str, further: &[String], files: (&str, &str)) -> Result<User, Failure> {
+/// [`find`], in these files instead of the guest's.
+pub(crate) fn find_in(
+    text: &str,
+    further: &[String],
+    files: (&str, &str),
+) -> Result<User, Failure> {
     let (user, group) = text.split_once(':').unwrap_or((text, ""));
     let user = if user.is_empty() { "0" } else { user };
     let number = id(user);

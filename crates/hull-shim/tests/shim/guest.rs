@@ -106,9 +106,14 @@ impl Draft {
 
     /// Starts the shim and waits until it listens.
     pub(crate) fn spawn(self) -> Guest {
+        self.spawn_by(&crate::program())
+    }
+
+    /// Starts this program as the shim.
+    pub(crate) fn spawn_by(self, program: &Path) -> Guest {
         let run = self.dir.path().join("run");
         self.plan.write(&run).unwrap();
-        let mut command = hull_sys::spawn::command(crate::program());
+        let mut command = hull_sys::spawn::command(program);
         let mut shim =
             command.arg(&run).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut word = Vec::new();

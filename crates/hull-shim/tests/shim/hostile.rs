@@ -144,3 +144,47 @@ fn a_half_sent_request_waits_and_an_early_input_is_not_lost() {
     assert!(answer.ends_with(b"early bird\n"));
     assert_eq!(exit(&mut client).code, 0);
 }
+
+/// CVE-2019-5736. A guest with the host's users and processes and all power changes the file that
+/// the shim runs, by `/proc/PID/exe`; unless it was started as the engine does.
+#[test]
+fn the_shims_program_cannot_be_changed_from_inside() {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
+    if !possible() {
+        return;
+    }
+    let own = tempfile::tempdir().unwrap();
+    let program = own.path().join("shim");
+    std::fs::copy(crate::program(), &program).unwrap();
+    let mode = || std::fs::metadata(&program).unwrap().permissions().mode() & 0o777;
+    let attacked = |started: &std::path::Path| {
+        let draft = Draft::script("read pid; chmod 700 /proc/$pid/exe && echo changed")
+            .stdin(hull_shim::protocol::Stdin::Once)
+            .change(|plan| {
+                plan.namespaces.user = hull_container::plan::User::Host;
+                plan.namespaces.pid = hull_container::plan::Namespace::Host;
+                let all = (1 << 41) - 1;
+                plan.process.capabilities.bounding = all;
+                plan.process.capabilities.permitted = all;
+                plan.process.capabilities.effective = all;
+            });
+        std::os::unix::fs::symlink("busybox", draft.path().join("root/lower/bin/chmod")).unwrap();
+        let guest = draft.spawn_by(started);
+        let (mut client, _) = guest.connect();
+        let mut streams = guest.attach(Process::Guest, Framing::Multiplexed);
+        guest.start(&mut client);
+        streams.write(format!("{}\n", guest.shim.id()).as_bytes());
+        let output = streams.output();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let mount = hull_sys::mount::read_only_program(&program).unwrap();
+    let kept = format!("/proc/self/fd/{}", mount.as_raw_fd());
+    let said = attacked(kept.as_ref());
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert_eq!(mode(), 0o755);
+    // Started in the plain way it is lost.
+    let said = attacked(&program);
+    assert_eq!((said.as_str(), mode()), ("changed\n", 0o700));
+}

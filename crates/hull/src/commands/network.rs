@@ -12,7 +12,7 @@ use crate::client::call::Call;
 use crate::commands::container::list::short;
 use crate::failure::Failure;
 use crate::output;
-use crate::output::format::{Column, Listing, row};
+use crate::output::format::{Column, Listing, lookup, row};
 use crate::template::value::Value;
 
 /// `hull network ...`.
@@ -141,7 +141,7 @@ fn cells(network: Network, whole: bool) -> Value {
     ];
     let mut row = row(&COLUMNS, cells);
     if let Value::Map(entries) = &mut row {
-        entries.push(("Label".to_owned(), Value::Lookup(labels.into_iter().collect())));
+        entries.push(("Label".to_owned(), lookup(labels)));
     }
     row
 }

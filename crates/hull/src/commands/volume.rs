@@ -11,7 +11,7 @@ use crate::client::call::Call;
 use crate::failure::Failure;
 use crate::options::parse;
 use crate::output;
-use crate::output::format::{Column, Listing, row};
+use crate::output::format::{Column, Listing, lookup, row};
 use crate::template::value::Value;
 
 /// `hull volume ...`.
@@ -160,7 +160,7 @@ fn cells(volume: Volume) -> Value {
     let cells = vec![volume.driver, list.join(","), volume.mountpoint, volume.name, volume.scope];
     let mut row = row(&COLUMNS, cells);
     if let Value::Map(entries) = &mut row {
-        entries.push(("Label".to_owned(), Value::Lookup(labels.into_iter().collect())));
+        entries.push(("Label".to_owned(), lookup(labels)));
     }
     row
 }

@@ -88,6 +88,12 @@ pub(crate) fn row(columns: &[Column], cells: Vec<String>) -> Value {
     )
 }
 
+/// Labels, to be asked for by their keys; what could harm a terminal is taken out.
+pub(crate) fn lookup(labels: impl IntoIterator<Item = (String, String)>) -> Value {
+    let clean = |(key, value): (String, String)| (key, table::printable(&value));
+    Value::Lookup(labels.into_iter().map(clean).collect())
+}
+
 /// Prints one object as `--format` says: JSON or a template.
 ///
 /// # Errors

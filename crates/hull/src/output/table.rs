@@ -34,11 +34,14 @@ pub(crate) fn align(rows: &[String]) -> String {
     out
 }
 
-/// A text as it may stand in a terminal: what could move the cursor becomes `?`.
+/// A text as it may stand in a terminal: what could move the cursor, or turn the direction of what
+/// follows, becomes `?`.
 ///
 /// Names and commands come from images and other users; they must not write our screen.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    // Unicode's directional formatting characters (UAX #9).
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -56,5 +59,6 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
         assert_eq!(printable("a\x1b[2Jb\tc"), "a?[2Jb?c");
+        assert_eq!(printable("a\u{202e}b\u{9b}31m\u{e9}"), "a?b?31m\u{e9}");
     }
 }

@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::client::call::Call;
 use crate::commands::filter;
 use crate::failure::Failure;
-use crate::output::format::{Column, Listing, row};
+use crate::output::format::{Column, Listing, lookup, row};
 use crate::output::{self, times, units};
 use crate::template::value::Value;
 
@@ -176,7 +176,7 @@ fn cells(container: &Container, whole: bool, now: Timestamp) -> Value {
     ];
     let mut row = row(&COLUMNS, cells);
     if let Value::Map(entries) = &mut row {
-        entries.push(("Label".to_owned(), Value::Lookup(labels.into_iter().collect())));
+        entries.push(("Label".to_owned(), lookup(labels)));
     }
     row
 }

@@ -11,7 +11,7 @@ use crate::client::call::Call;
 use crate::commands::container::list::{ellipsis, short};
 use crate::commands::filter;
 use crate::failure::Failure;
-use crate::output::format::{Column, Listing, row};
+use crate::output::format::{Column, Listing, lookup, row};
 use crate::output::{self, times, units};
 use crate::template::value::Value;
 
@@ -151,7 +151,7 @@ fn cells(image: &Image, name: &Name, whole: bool, now: Timestamp) -> Value {
     let mut row = row(&COLUMNS, cells);
     if let Value::Map(entries) = &mut row {
         let labels = image.labels.clone().unwrap_or_default();
-        entries.push(("Label".to_owned(), Value::Lookup(labels.into_iter().collect())));
+        entries.push(("Label".to_owned(), lookup(labels)));
     }
     row
 }
