@@ -327,7 +327,14 @@ fn many_containers_in_a_row_leave_nothing() {
     std::thread::sleep(Duration::from_secs(1));
     let (memory_before, open_before, mounts_before) = (memory(), open(), mounts());
     let started = Instant::now();
-    let ids: Vec<String> = (0..count).map(one).collect();
+    let mut quarters = Vec::new();
+    let mut ids: Vec<String> = Vec::new();
+    for at in 0..count {
+        if at % count.div_ceil(4) == 0 {
+            quarters.push(memory());
+        }
+        ids.push(one(at));
+    }
     let took = started.elapsed();
     eventually("shims are gone", || (d.traces().processes().len() <= 1).then_some(()));
     eventually("cgroups are gone", || {
@@ -346,7 +353,10 @@ fn many_containers_in_a_row_leave_nothing() {
     eventually("keys are gone", || {
         (!ids.iter().any(|id| keys().contains(&format!("_ses.{id}")))).then_some(())
     });
-    let grown = memory().saturating_sub(memory_before);
-    eprintln!("{count} containers in {took:?}: {memory_before} KiB, {grown} KiB more");
-    assert!(grown < 3_000, "{memory_before} KiB, then {} KiB", memory());
+    quarters.push(memory());
+    eprintln!("{count} containers in {took:?}: {memory_before} KiB, by quarters {quarters:?}");
+    // Events and freed pieces of the heap are kept up to a bound; what grows with every container
+    // grows in the last quarter, too.
+    let last = quarters[quarters.len() - 1].saturating_sub(quarters[quarters.len() - 2]);
+    assert!(last < 1_000 + count as u64, "{quarters:?} KiB");
 }
