@@ -297,7 +297,7 @@ fn what_others_wrote_does_not_write_on_the_screen() {
 /// `HULL_TESTS_LOOP=1000` does as many.
 #[test]
 fn many_containers_in_a_row_leave_nothing() {
-    let count = std::env::var("HULL_TESTS_LOOP").map_or(60, |text| text.parse().unwrap());
+    let count: usize = std::env::var("HULL_TESTS_LOOP").map_or(60, |text| text.parse().unwrap());
     let d = daemon!();
     let one = |at: usize| {
         let mode = if at % 4 == 0 { "host" } else { "" };
