@@ -300,9 +300,9 @@ fn many_containers_in_a_row_leave_nothing() {
     let count: usize = std::env::var("HULL_TESTS_LOOP").map_or(60, |text| text.parse().unwrap());
     let d = daemon!();
     let one = |at: usize| {
-        let mode = if at % 4 == 0 { "host" } else { "" };
+        let mode = if at.is_multiple_of(4) { "host" } else { "" };
         let body = json!({"Image": "busybox", "Cmd": ["true"], "Volumes": {"/data": {}},
-            "HostConfig": {"NetworkMode": if at % 8 == 0 { "bridge" } else { "none" }, "UsernsMode": mode}});
+            "HostConfig": {"NetworkMode": if at.is_multiple_of(8) { "bridge" } else { "none" }, "UsernsMode": mode}});
         let id = d.post("/containers/create", &body).json()["Id"].as_str().unwrap().to_owned();
         assert_eq!(d.call(&format!("POST /containers/{id}/start")).status, 204);
         assert_eq!(d.call(&format!("POST /containers/{id}/wait")).json()["StatusCode"], 0);
@@ -330,7 +330,7 @@ fn many_containers_in_a_row_leave_nothing() {
     let mut quarters = Vec::new();
     let mut ids: Vec<String> = Vec::new();
     for at in 0..count {
-        if at % count.div_ceil(4) == 0 {
+        if at.is_multiple_of(count.div_ceil(4)) {
             quarters.push(memory());
         }
         ids.push(one(at));
