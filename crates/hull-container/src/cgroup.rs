@@ -1,16 +1,19 @@
 //! A guest's control group, in every hierarchy the host has.
 
+mod apply;
 mod freezer;
 mod lifecycle;
 mod oom;
 mod stats;
+mod tree;
 
+pub(crate) use apply::write_all;
 pub(crate) use lifecycle::Entrance;
 pub use oom::OomWatch;
 pub use stats::Stats;
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::io;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +42,8 @@ pub struct Directory {
     pub writes: Vec<Write>,
     /// A device program for v2; empty for none.
     pub devices: Vec<(u8, u8, i16, i32)>,
+    /// A file that says how much is in use, and the most it may say before an update.
+    pub keep_used: Option<(String, u64)>,
 }
 
 /// A cgroup hierarchy.
@@ -62,12 +67,14 @@ pub struct Write {
 }
 
 /// What to do when the kernel lacks a file.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Missing {
     /// The limit cannot be kept: fail.
     Fail,
     /// There is nothing to limit.
     Ignore,
+    /// Another file does the same.
+    Instead(Box<Write>),
 }
 
 /// Something about a cgroup could not be done.
@@ -82,6 +89,24 @@ pub enum CgroupError {
         value: String,
         /// Why.
         source: io::Error,
+    },
+    /// There is no such file.
+    #[error("not supported by this kernel: {} does not exist, so {value:?} cannot be set", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What should have been written.
+        value: String,
+    },
+    /// An update would take away what is in use.
+    #[error("{} says {used}, which is more than the new limit of {max}", path.display())]
+    InUse {
+        /// The file that says so.
+        path: PathBuf,
+        /// What is in use.
+        used: u64,
+        /// The limit.
+        max: u64,
     },
     /// A directory or file could not be made, read or removed.
     #[error("{doing} {}: {source}", path.display())]
@@ -131,40 +156,4 @@ impl Cgroup {
     pub fn v1(&self, controller: &str) -> Option<&Directory> {
         self.directories.iter().find(|directory| directory.has(controller))
     }
-
-    /// Changes limits of a running guest: `writes` are `update`'s directories' writes.
-    ///
-    /// Stops at the first failure; what was written before stays. A v1 memory limit and its limit
-    /// with swap depend on each other, so a refused pair is tried in the other order.
-    pub fn update(&self, update: &Self) -> Result<(), CgroupError> {
-        for directory in &update.directories {
-            if let Err(first) = write_all(&directory.full(), &directory.writes) {
-                let reversed: Vec<Write> = directory.writes.iter().rev().cloned().collect();
-                write_all(&directory.full(), &reversed).map_err(|_same_cause| first)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Writes `writes` below `directory`, in order, stopping at the first failure.
-pub(crate) fn write_all(directory: &Path, writes: &[Write]) -> Result<(), CgroupError> {
-    for Write { file, value, missing } in writes {
-        let path = directory.join(file);
-        // Not fs::write: it would create a file where the kernel has none and name it a success
-        // on a directory that is no cgroup.
-        let written = fs::OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
-        match written {
-            Ok(()) => {}
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && *missing == Missing::Ignore => {}
-            Err(source) => {
-                return Err(CgroupError::Write { path, value: value.clone(), source });
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,12 @@
 //! What the host offers, read once and passed in.
 
+mod limits;
+
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use hull_model::block::{Block, Disk};
+use hull_model::limits::Supported;
 use hull_model::security;
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -22,8 +26,8 @@ pub struct HostFacts {
     pub seccomp: bool,
     /// Whether user namespaces may be made.
     pub user_namespaces: bool,
-    /// Whether swap can be limited.
-    pub swap_limit: bool,
+    /// Which limits can be kept.
+    pub limits: Supported,
     /// `/sys/devices/system/cpu/cpu*/thermal_throttle`, which Docker hides since they tell what
     /// neighbours do.
     pub thermal_throttle: Vec<String>,
@@ -61,16 +65,7 @@ impl HostFacts {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let number =
             |path: &str| -> Option<u32> { fs::read_to_string(path).ok()?.trim().parse().ok() };
-        let swap_limit = cgroups.iter().any(|one| match &one.hierarchy {
-            Hierarchy::V1(names) => {
-                names.iter().any(|name| name == "memory")
-                    && one.mount.join("memory.memsw.limit_in_bytes").exists()
-            }
-            Hierarchy::V2 => {
-                one.controllers.iter().any(|name| name == "memory")
-                    && Path::new("/proc/swaps").exists()
-            }
-        });
+        let limits = limits::supported(&cgroups);
         Ok(Self {
             cgroups,
             kernel: kernel_version(&release),
@@ -78,7 +73,7 @@ impl HostFacts {
             seccomp: Path::new("/proc/sys/kernel/seccomp").exists(),
             user_namespaces: number("/proc/sys/user/max_user_namespaces")
                 .is_some_and(|max| max > 0),
-            swap_limit,
+            limits,
             thermal_throttle: thermal_throttle(),
         })
     }
@@ -99,6 +94,23 @@ impl HostFacts {
         let v1 = |one: &CgroupMount| matches!(&one.hierarchy, Hierarchy::V1(_));
         if self.cgroups.iter().any(v1) { "1" } else { "2" }
     }
+}
+
+/// Gives every block device that `block` names by its node the number that it has now.
+pub fn disks(block: &mut Block) -> io::Result<()> {
+    for disk in block.disks_mut() {
+        let Disk::Path(path) = &*disk else { continue };
+        let stat = rustix::fs::stat(path.as_path()).map_err(|error| {
+            let text = format!("no such block device {}: {error}", path.display());
+            io::Error::new(io::Error::from(error).kind(), text)
+        })?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
+            return Err(io::Error::other(format!("{} is not a block device", path.display())));
+        }
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        *disk = Disk::Number { major, minor };
+    }
+    Ok(())
 }
 
 /// The nodes that `devices` of a spec mean; a directory stands for all nodes below it.

@@ -11,14 +11,16 @@ mod cgroups;
 #[cfg(feature = "plan")]
 mod compose;
 #[cfg(feature = "plan")]
-mod device_program;
+mod device_rules;
 #[cfg(feature = "plan")]
 mod mounts;
 
 #[cfg(feature = "plan")]
-pub use cgroups::limits;
+pub use cgroups::{LimitError, cgroup, guest as limited, limits};
 #[cfg(feature = "plan")]
 pub use compose::{ExecContext, LaunchContext, Partners, PlanError, cgroup_path, exec, launch};
+#[cfg(feature = "plan")]
+pub use device_rules::all as device_rules;
 
 mod files;
 mod namespaces;

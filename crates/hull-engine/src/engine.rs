@@ -235,12 +235,12 @@ impl Inner {
         self.index().remove(&record.id, &record.name);
     }
 
-    /// The cgroup of a guest, with its limits as they are recorded.
+    /// The cgroup of a guest: where it is.
     pub(crate) fn cgroup_of(&self, record: &GuestRecord) -> Result<Cgroup> {
         let parent = &self.config.cgroup_parent;
         let path = hull_container::plan::cgroup_path(&record.spec, parent, record.id)
             .map_err(|source| Error::new(Kind::Invalid, source.to_string()))?;
-        Ok(hull_container::plan::limits(&record.spec.limits, &path, &self.host))
+        Ok(hull_container::plan::cgroup(&path, &self.host))
     }
 
     /// Takes a guest that has ended off its network. Nobody waits for it: the kernel needs some

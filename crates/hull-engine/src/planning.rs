@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hull_container::host::{GrantedDevice, all_devices, devices};
+use hull_container::host::{GrantedDevice, all_devices, devices, disks};
 use hull_container::plan::{self, LaunchContext, LaunchPlan, Rootfs};
 use hull_model::namespace::Network;
 
@@ -46,6 +46,7 @@ pub(crate) fn launch(
     let mut resolved = spec.clone();
     name_volumes(&mut resolved, record);
     add_default_rlimits(&mut resolved, &engine.config.rlimits);
+    find_disks(&mut resolved)?;
     let cx = LaunchContext {
         id: record.id,
         host: &engine.host,
@@ -111,6 +112,12 @@ fn add_default_rlimits(
             own.push(*default);
         }
     }
+}
+
+/// Block devices are known by their numbers of now: a path may lead to another one tomorrow.
+pub(crate) fn find_disks(spec: &mut hull_model::guest::GuestSpec) -> Result<()> {
+    disks(&mut spec.limits.block)
+        .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))
 }
 
 fn granted(record: &GuestRecord) -> Result<Vec<GrantedDevice>> {

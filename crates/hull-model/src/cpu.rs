@@ -6,19 +6,34 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A guest's share of the processors. The default limits nothing.
+use crate::limits::Max;
+
+/// A guest's share of the processors. The default limits nothing. Times are microseconds.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Cpu {
     /// Relative weight against other guests, in cgroup v1 shares (2 to 262,144; 1,024 is one part).
     pub shares: Option<Shares>,
-    /// A hard ceiling.
-    pub quota: Option<Quota>,
+    /// Processor time in every period.
+    pub quota_us: Option<Max>,
+    /// The length of a period; the kernel's own is [`PERIOD_US`].
+    pub period_us: Option<u64>,
+    /// What of an unused quota may be used on top later.
+    pub burst_us: Option<u64>,
+    /// The length of a period for real-time processes (cgroup v1 only).
+    pub realtime_period_us: Option<u64>,
+    /// What they may run in it; without, there can be none.
+    pub realtime_runtime_us: Option<i64>,
+    /// Whether it only gets what nobody else wants (`SCHED_IDLE`).
+    pub idle: Option<bool>,
     /// The processors it may run on; `None` for all.
     pub cpus: Option<CpuSet>,
     /// The memory nodes it may allocate from; `None` for all.
     pub mems: Option<CpuSet>,
 }
+
+/// The kernel's default period, 100 ms.
+pub const PERIOD_US: u64 = 100_000;
 
 /// cgroup v1 `cpu.shares`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -38,13 +53,6 @@ impl Shares {
     }
 }
 
-/// At most `quota` microseconds of processor time in every `period` microseconds.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Quota {
-    quota_us: u64,
-    period_us: u64,
-}
-
 /// Why a processor limit makes no sense.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CpuError {
@@ -61,29 +69,16 @@ pub enum CpuError {
     List(String),
 }
 
-impl Quota {
-    /// The kernel's default period, 100 ms.
-    pub const PERIOD_US: u64 = 100_000;
-
-    /// The limits are the kernel's (`kernel/sched/core.c`, `tg_set_cfs_bandwidth`).
-    pub fn new(quota_us: u64, period_us: u64) -> Result<Self, CpuError> {
-        if !(1_000..=1_000_000).contains(&period_us) {
-            return Err(CpuError::Period(period_us));
-        }
-        if quota_us < 1_000 {
-            return Err(CpuError::Quota(quota_us));
-        }
-        Ok(Self { quota_us, period_us })
+/// Checks a quota and the period it belongs to, each if it is given.
+///
+/// The limits are the kernel's (`kernel/sched/core.c`, `tg_set_cfs_bandwidth`).
+pub fn check_quota(quota_us: Option<u64>, period_us: Option<u64>) -> Result<(), CpuError> {
+    if let Some(period) = period_us.filter(|period| !(1_000..=1_000_000).contains(period)) {
+        return Err(CpuError::Period(period));
     }
-
-    /// Microseconds of processor time in each period.
-    pub fn quota_us(self) -> u64 {
-        self.quota_us
-    }
-
-    /// Length of a period in microseconds.
-    pub fn period_us(self) -> u64 {
-        self.period_us
+    match quota_us.filter(|quota| *quota < 1_000) {
+        Some(quota) => Err(CpuError::Quota(quota)),
+        None => Ok(()),
     }
 }
 
@@ -99,6 +94,11 @@ impl CpuSet {
     /// The numbers, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().copied()
+    }
+
+    /// Whether `other` has nothing that this does not.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.0.is_superset(&other.0)
     }
 }
 
@@ -174,9 +174,10 @@ mod tests {
 
     #[test]
     fn quotas_stay_within_what_the_kernel_takes() {
-        assert!(Quota::new(50_000, Quota::PERIOD_US).is_ok());
-        assert_eq!(Quota::new(999, 100_000), Err(CpuError::Quota(999)));
-        assert_eq!(Quota::new(5_000, 999), Err(CpuError::Period(999)));
+        assert_eq!(check_quota(Some(50_000), Some(PERIOD_US)), Ok(()));
+        assert_eq!(check_quota(None, None), Ok(()));
+        assert_eq!(check_quota(Some(999), None), Err(CpuError::Quota(999)));
+        assert_eq!(check_quota(None, Some(999)), Err(CpuError::Period(999)));
         assert_eq!(Shares::new(1).get(), 2);
     }
 }

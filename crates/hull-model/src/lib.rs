@@ -5,6 +5,7 @@
 //! `hull-container` and `hull-net`; neither leaks in here. The `serde` forms are for hull's own
 //! records on disk and may gain fields with defaults, never lose any.
 
+pub mod block;
 pub mod bytes;
 pub mod cpu;
 pub mod event;

@@ -1,43 +1,101 @@
 //! What a guest may use of the machine, all resources together.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::cpu::Cpu;
+use crate::block::Block;
+use crate::cpu::{Cpu, CpuSet};
 use crate::memory::Memory;
 
-/// All limits of one guest. The default limits nothing.
+/// All limits of one guest, as general as Docker's and the OCI's. The default limits nothing.
+///
+/// A field that is `None` (or empty) leaves the kernel's value alone; no limit that is wanted as such
+/// is [`Max::Unlimited`]. The faces have checked what their users expect to be checked; what only the
+/// kernel knows, it refuses when the limit is applied.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Memory and swap; `None` for no limit.
-    pub memory: Option<Memory>,
+    /// Memory and swap.
+    pub memory: Memory,
     /// Processors.
     pub cpu: Cpu,
-    /// Processes and threads together; `None` for no limit.
-    pub pids: Option<Pids>,
-    /// Whether the kernel may kill inside the guest when its memory is used up (cgroup v1 only).
-    pub oom_kill_disabled: bool,
+    /// Processes and threads together.
+    pub pids: Option<Max>,
+    /// Block devices.
+    pub block: Block,
+    /// Bytes of huge pages, by page size as the kernel's files name it (`2MB`, `1GB`).
+    pub huge_pages: BTreeMap<String, Max>,
+    /// RDMA resources, by device (`mlx5_1`).
+    pub rdma: BTreeMap<String, Rdma>,
+    /// Marks on packets (cgroup v1 only).
+    pub marks: Marks,
+    /// Files of cgroup v2 by name, and what to write; of several lines each is written alone.
+    pub unified: BTreeMap<String, String>,
     /// `oom_score_adj` of the first process, -1,000 to 1,000.
     pub oom_score_adj: i16,
     /// Per-process limits, at most one for each resource.
     pub rlimits: Vec<Rlimit>,
 }
 
-/// How many processes and threads may exist at once. At least one.
+/// The most there may be of something.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Pids(std::num::NonZeroU64);
+pub enum Max {
+    /// This much.
+    At(u64),
+    /// As much as the host has.
+    Unlimited,
+}
 
-impl Pids {
-    /// `None` for 0, which no guest could start with.
-    pub fn new(pids: u64) -> Option<Self> {
-        std::num::NonZeroU64::new(pids).map(Self)
+impl Max {
+    /// The number, if there is one.
+    pub fn at(self) -> Option<u64> {
+        match self {
+            Self::At(number) => Some(number),
+            Self::Unlimited => None,
+        }
     }
+}
 
-    /// The plain number.
-    pub fn get(self) -> u64 {
-        self.0.get()
-    }
+/// What a guest may use of one RDMA device.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Rdma {
+    /// Open handles.
+    pub handles: Option<Max>,
+    /// Objects behind them.
+    pub objects: Option<Max>,
+}
+
+/// How packets of a guest are marked for the host's traffic control.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Marks {
+    /// `net_cls.classid`.
+    pub class: Option<u32>,
+    /// `net_prio.ifpriomap`: priority by interface.
+    pub priorities: BTreeMap<String, u32>,
+}
+
+/// Which limits this host can keep, so that a face knows what to warn of.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names are those of the limits")]
+pub struct Supported {
+    pub memory: bool,
+    pub swap: bool,
+    pub reservation: bool,
+    pub swappiness: bool,
+    pub kernel_tcp: bool,
+    pub oom_kill_disable: bool,
+    pub pids: bool,
+    pub cpu_shares: bool,
+    pub cpu_quota: bool,
+    pub cpu_realtime: bool,
+    /// The processors there are; `None` without a controller for them.
+    pub cpus: Option<CpuSet>,
+    /// The memory nodes there are, likewise.
+    pub mems: Option<CpuSet>,
+    pub block_weight: bool,
+    pub block_weight_device: bool,
+    pub block_throttle: bool,
 }
 
 /// One limit of `setrlimit(2)`.

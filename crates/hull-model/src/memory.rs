@@ -3,47 +3,30 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
+use crate::limits::Max;
 
-/// A guest's memory allowance.
+/// A guest's memory allowance, in bytes. The default limits nothing.
 ///
 /// Swap is counted on its own, as the kernel's cgroup v2 does; Docker's and cgroup v1's
 /// "memory plus swap" exists only in the functions that speak those formats.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Memory {
-    max: Bytes,
-    swap: Swap,
-    reservation: Option<Bytes>,
-}
-
-/// Swap a guest may use on top of its memory.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub enum Swap {
-    /// At most this much; `Bytes::new(0)` forbids swapping.
-    UpTo(Bytes),
-    /// As much as the host has.
-    Unlimited,
-}
-
-/// Why a [`Memory`] could not be made.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum MemoryError {
-    /// Below what the kernel needs to start any process at all.
-    #[error("Minimum memory limit allowed is 6MB, got {given}")]
-    TooSmall {
-        /// What was asked for.
-        given: Bytes,
-    },
-    /// A soft limit above the hard one can never take effect.
-    #[error(
-        "Minimum memory limit can not be less than memory reservation limit: \
-         memory {max}, reservation {reservation}"
-    )]
-    ReservationAboveMax {
-        /// The hard limit.
-        max: Bytes,
-        /// The soft limit.
-        reservation: Bytes,
-    },
+    /// Memory without swap.
+    pub max: Option<Max>,
+    /// Swap on top of it; 0 forbids swapping. A number needs a number in `max`.
+    pub swap: Option<Max>,
+    /// What the kernel reclaims down to under pressure.
+    pub reservation: Option<Max>,
+    /// How eagerly the kernel swaps, 0 to 100 (cgroup v1 only).
+    pub swappiness: Option<u64>,
+    /// Buffers of TCP (cgroup v1 only).
+    pub kernel_tcp: Option<Max>,
+    /// Whether the kernel lets processes wait instead of killing one when the memory is used up
+    /// (cgroup v1 only).
+    pub oom_kill_disabled: bool,
+    /// Whether an update that would take away memory in use is refused.
+    pub keep_used: bool,
 }
 
 impl Memory {
@@ -52,34 +35,32 @@ impl Memory {
     /// 6 MiB, as in Docker (moby `daemon/daemon_unix.go`, `linuxMinMemory`).
     pub const MIN: Bytes = Bytes::mib(6);
 
-    /// An allowance of `max` bytes plus `swap`.
-    pub fn new(max: Bytes, swap: Swap) -> Result<Self, MemoryError> {
-        if max < Self::MIN {
-            return Err(MemoryError::TooSmall { given: max });
-        }
-        Ok(Self { max, swap, reservation: None })
+    /// `max` of memory and `swap` of swap on top.
+    pub fn new(max: Bytes, swap: Max) -> Self {
+        Self { max: Some(Max::At(max.get())), swap: Some(swap), ..Self::default() }
     }
 
-    /// The same allowance, with a soft limit the kernel reclaims down to under pressure.
-    pub fn with_reservation(self, reservation: Bytes) -> Result<Self, MemoryError> {
-        if reservation > self.max {
-            return Err(MemoryError::ReservationAboveMax { max: self.max, reservation });
-        }
-        Ok(Self { reservation: Some(reservation), ..self })
+    /// Memory and swap together, as cgroup v1 and Docker count; `None` if swap is not limited.
+    pub fn total(&self) -> Option<Max> {
+        Some(match (self.max, self.swap?) {
+            (Some(Max::At(max)), Max::At(swap)) => {
+                max.checked_add(swap).map_or(Max::Unlimited, Max::At)
+            }
+            (_, Max::Unlimited) | (None | Some(Max::Unlimited), Max::At(_)) => Max::Unlimited,
+        })
     }
+}
 
-    /// Memory without swap.
-    pub fn max(&self) -> Bytes {
-        self.max
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Swap on top of [`Memory::max`].
-    pub fn swap(&self) -> Swap {
-        self.swap
-    }
-
-    /// The soft limit, if any.
-    pub fn reservation(&self) -> Option<Bytes> {
-        self.reservation
+    #[test]
+    fn the_total_is_memory_and_swap() {
+        let total = |swap| Memory::new(Bytes::new(10), swap).total();
+        assert_eq!(total(Max::At(5)), Some(Max::At(15)));
+        assert_eq!(total(Max::At(u64::MAX)), Some(Max::Unlimited));
+        assert_eq!(total(Max::Unlimited), Some(Max::Unlimited));
+        assert_eq!(Memory::default().total(), None);
     }
 }

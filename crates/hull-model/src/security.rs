@@ -26,6 +26,8 @@ pub struct Security {
     pub sysctls: std::collections::BTreeMap<String, String>,
     /// Devices of the host.
     pub devices: Vec<Device>,
+    /// What may be done with device nodes beyond Docker's list and `devices`, in order.
+    pub device_rules: Vec<DeviceRule>,
 }
 
 /// The filter on system calls.
@@ -49,6 +51,32 @@ pub struct Device {
     pub guest: String,
     /// Any of `r`, `w`, `m`.
     pub access: String,
+}
+
+/// One rule about device nodes. Of those that match, the last one decides.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DeviceRule {
+    /// Allows rather than denies.
+    pub allow: bool,
+    /// Which kind of node.
+    pub kind: DeviceKind,
+    /// `None` for any.
+    pub major: Option<u32>,
+    /// `None` for any.
+    pub minor: Option<u32>,
+    /// Any of `r`, `w`, `m`.
+    pub access: String,
+}
+
+/// Kinds of device nodes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum DeviceKind {
+    /// Both, whatever the numbers and the access.
+    All,
+    /// Block devices.
+    Block,
+    /// Character devices.
+    Character,
 }
 
 /// The capabilities of a Docker container by default, without `CAP_`.

@@ -2,6 +2,7 @@
 
 use hull_model::guest::GuestSpec;
 use hull_model::image::Platform;
+use hull_model::limits::Supported;
 use hull_model::log::LogConfig;
 use hull_model::name::Name;
 use hull_model::namespace::Network;
@@ -16,12 +17,14 @@ use crate::refusal::{Refusal, Result, quote};
 use crate::version::ApiVersion;
 
 /// What of the host and the daemon a request is read against.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Context {
     /// The version the client speaks.
     pub version: ApiVersion,
     /// Processors of the host.
     pub cpus: u32,
+    /// Which limits the host can keep.
+    pub supported: Supported,
     /// Where output goes when a client does not say it.
     pub log: LogConfig,
 }
@@ -56,7 +59,7 @@ struct Parts {
 pub fn read(body: &[u8], context: &Context) -> Result<Created> {
     // Two passes over the same text: one struct for each part, both streaming.
     let config: Config = decode(body, "CreateRequest")?;
-    let Parts { host_config: host, networking_config } = decode(body, "CreateRequest")?;
+    let Parts { host_config: mut host, networking_config } = decode(body, "CreateRequest")?;
     if config.image.is_empty() {
         return Err(Refusal::invalid(match config == Config::default() {
             true => "config cannot be empty in order to create a container",
@@ -65,6 +68,9 @@ pub fn read(body: &[u8], context: &Context) -> Result<Created> {
     }
     let mut spec = GuestSpec::default();
     let mut warnings = Vec::new();
+    limits::adjust(&mut host, &context.supported, context.cpus, &mut warnings)?;
+    // No limit is what there is; only an update has to say so.
+    host.pids_limit = host.pids_limit.filter(|pids| *pids > 0);
     read_host(&host, context, &mut spec, &mut warnings)?;
     if config.network_disabled {
         let network = &mut spec.namespaces.network;
@@ -95,14 +101,7 @@ fn read_host(
     warnings: &mut Vec<String>,
 ) -> Result<()> {
     spec.namespaces = namespaces::read(host)?;
-    spec.limits = limits::read(host, context.cpus)?;
-    if spec.limits.oom_kill_disabled && spec.limits.memory.is_none() {
-        warnings.push(
-            "OOM killer is disabled for the container, but no memory limit is set, this can \
-             result in the system running out of resources."
-                .to_owned(),
-        );
-    }
+    spec.limits = limits::read(host)?;
     spec.security = security::read(host, &spec.namespaces, warnings)?;
     spec.root_read_only = host.readonly_rootfs;
     spec.init = host.init;

@@ -25,6 +25,9 @@ pub(super) fn read(
         read_only_paths: read_paths("ReadonlyPaths", host.readonly_paths.as_deref())?,
         sysctls: read_sysctls(host.sysctls.clone().unwrap_or_default(), namespaces)?,
         devices: read_devices(host.devices.as_deref().unwrap_or_default())?,
+        device_rules: super::limits::read_device_rules(
+            host.device_cgroup_rules.as_deref().unwrap_or_default(),
+        )?,
     };
     for option in host.security_opt.as_deref().unwrap_or_default() {
         read_option(option, &mut security, warnings)?;
@@ -51,6 +54,7 @@ pub(super) fn write(security: &Security, host: &mut HostConfig) {
     host.readonly_paths.clone_from(&security.read_only_paths);
     host.sysctls = Some(security.sysctls.clone());
     host.devices = Some(security.devices.iter().map(write_device).collect());
+    host.device_cgroup_rules = super::limits::write_device_rules(&security.device_rules);
 }
 
 fn read_capabilities(field: &str, names: Option<&[String]>) -> Result<BTreeSet<String>> {

@@ -16,24 +16,9 @@ pub(super) fn check(host: &HostConfig) -> Result<()> {
     absent("Links", &host.links.clone().unwrap_or_default())?;
     absent("StorageOpt", &host.storage_opt.clone().unwrap_or_default())?;
     absent("Cgroup", &host.cgroup)?;
-    absent("DeviceCgroupRules", &host.device_cgroup_rules.clone().unwrap_or_default())?;
     absent("DeviceRequests", &host.device_requests.clone().unwrap_or_default())?;
-    absent("KernelMemory", &host.kernel_memory.max(0))?;
-    absent("KernelMemoryTCP", &host.kernel_memory_tcp.max(0))?;
     absent("DiskQuota", &host.disk_quota)?;
-    absent("CpuRealtimePeriod", &host.cpu_realtime_period)?;
-    absent("CpuRealtimeRuntime", &host.cpu_realtime_runtime)?;
-    absent("BlkioWeight", &host.blkio_weight)?;
-    absent("BlkioWeightDevice", &host.blkio_weight_device.clone().unwrap_or_default())?;
-    absent("BlkioDeviceReadBps", &host.blkio_device_read_bps.clone().unwrap_or_default())?;
-    absent("BlkioDeviceWriteBps", &host.blkio_device_write_bps.clone().unwrap_or_default())?;
-    absent("BlkioDeviceReadIOps", &host.blkio_device_read_iops.clone().unwrap_or_default())?;
-    absent("BlkioDeviceWriteIOps", &host.blkio_device_write_iops.clone().unwrap_or_default())?;
     absent("CpuCount", &host.cpu_count)?;
-    absent("CpuPercent", &host.cpu_percent)?;
-    absent("IOMaximumIOps", &host.io_maximum_iops)?;
-    absent("IOMaximumBandwidth", &host.io_maximum_bandwidth)?;
-    swappiness(host.memory_swappiness)?;
     one_of("VolumeDriver", &host.volume_driver, &["", "local"])?;
     isolation(&host.isolation)?;
     runtime(&host.runtime)
@@ -52,17 +37,6 @@ fn one_of(field: &str, value: &str, known: &[&str]) -> Result<()> {
     match known.contains(&value) {
         true => Ok(()),
         false => Err(Refusal::unsupported(&format!("HostConfig.{field}"), value)),
-    }
-}
-
-/// -1 is the docker CLI's "not given".
-fn swappiness(value: Option<i64>) -> Result<()> {
-    match value {
-        None | Some(-1) => Ok(()),
-        Some(n @ 0..=100) => Err(Refusal::unsupported("HostConfig.MemorySwappiness", n)),
-        Some(n) => Err(Refusal::invalid(format_args!(
-            "Invalid value: {n}, valid memory swappiness range is 0-100"
-        ))),
     }
 }
 

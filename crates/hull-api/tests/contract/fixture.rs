@@ -19,6 +19,7 @@ use hull_model::health::{Health, Outcome, Status};
 use hull_model::id::{ExecId, GuestId};
 use hull_model::image::{Digest, ImageConfig};
 use hull_model::life::State;
+use hull_model::limits::Supported;
 use hull_model::log::LogConfig;
 use hull_model::mount::{Origin, Propagation, Target};
 use hull_model::name::Name;
@@ -38,7 +39,24 @@ pub(crate) fn json(value: &impl Serialize) -> Value {
 }
 
 pub(crate) fn context() -> Context {
-    Context { version: ApiVersion::MAX, cpus: 8, log: LogConfig::default() }
+    let supported = Supported {
+        memory: true,
+        swap: true,
+        reservation: true,
+        swappiness: true,
+        kernel_tcp: true,
+        oom_kill_disable: true,
+        pids: true,
+        cpu_shares: true,
+        cpu_quota: true,
+        cpu_realtime: true,
+        cpus: "0-7".parse().ok(),
+        mems: "0".parse().ok(),
+        block_weight: true,
+        block_weight_device: true,
+        block_throttle: true,
+    };
+    Context { version: ApiVersion::MAX, cpus: 8, supported, log: LogConfig::default() }
 }
 
 pub(crate) fn record(body: &str) -> GuestRecord {

@@ -43,9 +43,17 @@ impl Cgroup {
     }
 
     pub(super) fn thaw_quietly(&self) {
+        self.write_quietly(|switch| switch.thawed.0);
+    }
+
+    pub(super) fn freeze_quietly(&self) {
+        self.write_quietly(|switch| switch.frozen.0);
+    }
+
+    fn write_quietly(&self, value: fn(&Switch) -> &'static str) {
         if let Ok(switch) = self.freezer() {
             // Best effort, where an error would hide a more useful one.
-            fs::write(switch.directory.join(switch.write), switch.thawed.0).unwrap_or_default();
+            fs::write(switch.directory.join(switch.write), value(&switch)).unwrap_or_default();
         }
     }
 

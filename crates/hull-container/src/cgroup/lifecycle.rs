@@ -1,7 +1,7 @@
 //! Making a guest's cgroup, and taking it away with everything in it.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal};
 
-use super::{Cgroup, CgroupError, Directory, Hierarchy, Missing, Write, write_all};
+use super::{Cgroup, CgroupError, Directory, Hierarchy, Missing, Write, tree, write_all};
 
 /// How a process just made gets into the cgroup.
 #[derive(Debug)]
@@ -19,11 +19,6 @@ pub(crate) struct Entrance {
     /// `tasks` of each v1 hierarchy, open for writing; for v2 `cgroup.procs` where that is full.
     pub(crate) tasks: Vec<OwnedFd>,
 }
-
-/// The most processes read from one cgroup at a time.
-const PROCESSES_MAX: usize = 65_536;
-/// Deepest nesting of cgroups that a guest may leave behind and that is still taken away.
-const DEPTH_MAX: usize = 64;
 
 /// Whether the two processes of an exec have no room below the limit of a v2 cgroup.
 fn is_full(directory: &Path) -> bool {
@@ -80,8 +75,7 @@ impl Cgroup {
     /// The processes in the guest's cgroup and below, by their numbers on the host.
     pub fn processes(&self) -> Result<Vec<Pid>, CgroupError> {
         let Some(directory) = self.authority() else { return Ok(Vec::new()) };
-        let mut found = Vec::new();
-        visit(&directory.full(), DEPTH_MAX, &mut |at| collect(at, &mut found))?;
+        let mut found = tree::processes(&directory.full())?;
         found.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
         found.dedup();
         Ok(found)
@@ -90,20 +84,41 @@ impl Cgroup {
     /// Sends SIGKILL to everything inside, once.
     pub fn kill(&self) -> Result<(), CgroupError> {
         let unified = self.unified().map(|directory| directory.full().join("cgroup.kill"));
-        if unified.is_some_and(|file| fs::write(file, "1").is_ok()) {
+        let killed = unified.is_some_and(|file| fs::write(file, "1").is_ok());
+        let v1 = |one: &&Directory| matches!(one.hierarchy, Hierarchy::V1(_));
+        if killed && !self.directories.iter().any(|one| v1(&one)) {
             return Ok(());
         }
-        for pid in self.processes()? {
-            // Gone is as good as killed.
-            rustix::process::kill_process(pid, Signal::KILL).unwrap_or_default();
+        // What stands still cannot fork away. Whether all do already does not matter: what is
+        // missed now is killed the next time.
+        self.freeze_quietly();
+        let killed = self.kill_each();
+        self.thaw_quietly();
+        killed
+    }
+
+    fn kill_each(&self) -> Result<(), CgroupError> {
+        let mut outcome = Ok(());
+        let authority = self.authority().into_iter();
+        // The others only matter for processes that something moved out of the first.
+        for directory in authority.chain(&self.directories) {
+            match tree::processes(&directory.full()) {
+                Ok(found) => found.into_iter().for_each(|pid| {
+                    // Gone is as good as killed.
+                    rustix::process::kill_process(pid, Signal::KILL).unwrap_or_default();
+                }),
+                Err(error) if outcome.is_ok() => outcome = Err(error),
+                Err(_further) => {}
+            }
         }
-        Ok(())
+        outcome
     }
 
     /// Kills what is left inside and removes all directories, nested ones too.
     ///
-    /// What does not exist counts as removed. Dying processes keep a directory busy for a moment,
-    /// so it is tried again until `patience` is over. Errors do not stop the rest.
+    /// What does not exist counts as removed, so two may do this at once. Dying processes keep a
+    /// directory busy for a moment, so it is tried again until `patience` is over. Errors do not stop
+    /// the rest.
     pub fn remove(&self, patience: Duration) -> Result<(), CgroupError> {
         let deadline = Instant::now() + patience;
         let mut outcome = Ok(());
@@ -119,7 +134,7 @@ impl Cgroup {
     fn remove_one(&self, path: &Path, deadline: Instant) -> Result<(), CgroupError> {
         let mut pause = Duration::from_micros(200);
         loop {
-            match remove_tree(path, DEPTH_MAX) {
+            match tree::remove(path) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
@@ -132,8 +147,6 @@ impl Cgroup {
                 return Err(CgroupError::Late { doing: "remove cgroup", path: path.to_owned() });
             }
             self.kill()?;
-            // Frozen processes of cgroup v1 do not die before they are thawed.
-            self.thaw_quietly();
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
@@ -211,56 +224,4 @@ fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, CgroupError> {
         path: path.to_owned(),
         source: error.into(),
     })
-}
-
-fn collect(directory: &Path, found: &mut Vec<Pid>) -> io::Result<()> {
-    let text = fs::read_to_string(directory.join("cgroup.procs"))?;
-    let room = PROCESSES_MAX.saturating_sub(found.len());
-    found.extend(
-        text.lines().filter_map(|line| line.parse().ok().and_then(Pid::from_raw)).take(room),
-    );
-    Ok(())
-}
-
-/// Calls `each` on `directory` and every cgroup below it.
-fn visit(
-    directory: &Path,
-    depth: usize,
-    each: &mut dyn FnMut(&Path) -> io::Result<()>,
-) -> Result<(), CgroupError> {
-    match each(directory) {
-        // Removed meanwhile, or a threaded v2 cgroup, whose processes its domain lists.
-        Err(error)
-            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported)
-                || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => {}
-        Err(source) => {
-            let path = directory.to_owned();
-            return Err(CgroupError::Path { doing: "read processes of", path, source });
-        }
-        Ok(()) => {}
-    }
-    if depth == 0 {
-        return Ok(());
-    }
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            visit(&entry.path(), depth - 1, each)?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes `directory` after the cgroups below it.
-fn remove_tree(directory: &Path, depth: usize) -> io::Result<()> {
-    match fs::remove_dir(directory) {
-        // EBUSY says processes or children; only then is it worth looking for children.
-        Err(error) if error.kind() == ErrorKind::ResourceBusy && depth > 0 => {}
-        other => return other,
-    }
-    for entry in fs::read_dir(directory)?.flatten() {
-        if entry.file_type()?.is_dir() {
-            remove_tree(&entry.path(), depth - 1)?;
-        }
-    }
-    fs::remove_dir(directory)
 }

@@ -1,55 +1,122 @@
-//! Limits as the files of cgroups, v1 and v2 side by side.
+//! Limits as files of cgroups: which controller is where, and what that hierarchy writes.
+
+mod v1;
+mod v2;
 
 use std::path::{Path, PathBuf};
 
-use hull_model::cpu::Cpu;
 use hull_model::limits::Limits;
-use hull_model::memory::{Memory, Swap};
+use hull_model::security::DeviceRule;
 
-use super::device_program;
+use super::device_rules::Filter;
 use crate::cgroup::{Cgroup, Directory, Hierarchy, Missing, Write};
-use crate::host::{CgroupMount, GrantedDevice, HostFacts};
+use crate::host::{CgroupMount, HostFacts};
 
 /// v2 controllers that are handed down to guests where the host has them.
-const DELEGATED: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+const DELEGATED: [&str; 7] = ["cpu", "cpuset", "hugetlb", "io", "memory", "pids", "rdma"];
 
-/// The guest's cgroup at `path` (relative to each mount), with `limits` and, unless privileged,
-/// a filter that lets it use the usual devices and those `granted`.
-pub(super) fn guest(
-    limits: &Limits,
-    granted: Option<&[GrantedDevice]>,
-    path: &Path,
-    host: &HostFacts,
-) -> Cgroup {
-    let mut cgroup = self::limits(limits, path, host);
-    let Some(granted) = granted else { return cgroup };
-    let v1_filter = cgroup.v1("devices").is_some();
-    for directory in &mut cgroup.directories {
-        match directory.hierarchy {
-            Hierarchy::V1(_) if directory.has("devices") => {
-                let write = |file: &str, value| Write {
-                    file: file.to_owned(),
-                    value,
-                    missing: Missing::Fail,
-                };
-                directory.writes.push(write("devices.deny", "a".to_owned()));
-                let allowed = device_program::v1(granted).into_iter();
-                directory.writes.extend(allowed.map(|line| write("devices.allow", line)));
-            }
-            Hierarchy::V2 if !v1_filter => directory.devices = device_program::v2(granted),
-            Hierarchy::V1(_) | Hierarchy::V2 => {}
+/// Every controller with limits, by its names in v1 and v2. Their order is the order of the writes.
+const CONTROLLERS: [(&str, &str); 9] = [
+    ("memory", "memory"),
+    ("cpu", "cpu"),
+    ("cpuset", "cpuset"),
+    ("pids", "pids"),
+    ("blkio", "io"),
+    ("hugetlb", "hugetlb"),
+    ("rdma", "rdma"),
+    ("net_cls", ""),
+    ("net_prio", ""),
+];
+
+/// A limit that cannot be kept, found before anything is touched.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LimitError {
+    /// The host lacks what it needs.
+    #[error("not supported by this kernel: {limit} needs {needs}")]
+    Unsupported {
+        /// What was asked for.
+        limit: String,
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// It would not be the name of a file or device.
+    #[error("invalid {what} {name:?}: {why}")]
+    Name {
+        /// What is named.
+        what: &'static str,
+        /// As it was given.
+        name: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A rule about devices that cgroups cannot express.
+    #[error("device rule {rule:?} takes away a part of what {of:?} allows or denies as a whole")]
+    DeviceRule {
+        /// The later rule.
+        rule: String,
+        /// The earlier one.
+        of: String,
+    },
+    /// The engine did not look it up.
+    #[error("block device {0} was not looked up")]
+    Disk(String),
+}
+
+/// The cgroup at `path` (relative to each mount) without any limit: where things are.
+pub fn cgroup(path: &Path, host: &HostFacts) -> Cgroup {
+    Cgroup { directories: host.cgroups.iter().map(|one| directory(path, one)).collect() }
+}
+
+/// The cgroup at `path` with nothing but `limits`: also what an update writes.
+pub fn limits(limits: &Limits, path: &Path, host: &HostFacts) -> Result<Cgroup, LimitError> {
+    let mut cgroup = cgroup(path, host);
+    for (old, new) in CONTROLLERS {
+        if let Some(at) = cgroup.directories.iter_mut().find(|one| one.has(old)) {
+            at.writes.extend(v1::writes(old, limits)?);
+            continue;
+        }
+        let unified = unified(&mut cgroup, host, new).filter(|_| !new.is_empty());
+        match unified {
+            Some(at) => at.writes.extend(v2::writes(new, limits)?),
+            None => missing(old, limits)?,
         }
     }
-    cgroup
+    if limits.memory.keep_used {
+        keep_used(&mut cgroup, limits);
+    }
+    for (file, value) in &limits.unified {
+        write_unified(&mut cgroup, host, file, value)?;
+    }
+    Ok(cgroup)
 }
 
-/// The guest's cgroup at `path` with nothing but `limits`: also what an update writes.
-pub fn limits(limits: &Limits, path: &Path, host: &HostFacts) -> Cgroup {
-    let directories = host.cgroups.iter().map(|one| directory(limits, path, one)).collect();
-    Cgroup { directories }
+/// The cgroup at `path` with `limits` and, unless it is `None`, a filter of device accesses: `rules`
+/// after everything is denied.
+pub fn guest(
+    limits: &Limits,
+    rules: Option<&[DeviceRule]>,
+    path: &Path,
+    host: &HostFacts,
+) -> Result<Cgroup, LimitError> {
+    let mut cgroup = self::limits(limits, path, host)?;
+    let Some(rules) = rules else { return Ok(cgroup) };
+    let filter = Filter::new(rules)?;
+    let filtered = cgroup.directories.iter().position(|one| one.has("devices"));
+    let unified = || {
+        let mut all = cgroup.directories.iter();
+        all.position(|one| one.hierarchy == Hierarchy::V2)
+    };
+    let Some(at) = filtered.or_else(unified) else {
+        return Err(unsupported("a filter of devices", "the devices controller or cgroup v2"));
+    };
+    match filtered {
+        Some(at) => cgroup.directories[at].writes.extend(filter.v1()),
+        None => cgroup.directories[at].devices = filter.v2(),
+    }
+    Ok(cgroup)
 }
 
-fn directory(limits: &Limits, path: &Path, one: &CgroupMount) -> Directory {
+fn directory(path: &Path, one: &CgroupMount) -> Directory {
     let mut directory = Directory {
         mount: one.mount.clone(),
         path: PathBuf::from(path),
@@ -58,246 +125,121 @@ fn directory(limits: &Limits, path: &Path, one: &CgroupMount) -> Directory {
         inherit: Vec::new(),
         writes: Vec::new(),
         devices: Vec::new(),
+        keep_used: None,
     };
-    let mut files = Files(&mut directory.writes);
     match &one.hierarchy {
         Hierarchy::V1(names) => {
-            for name in names {
-                match name.as_str() {
-                    "memory" => files.memory_v1(limits),
-                    "cpu" => files.cpu_v1(&limits.cpu),
-                    "cpuset" => files.cpuset(&limits.cpu),
-                    "pids" => files.pids(limits),
-                    _ => {}
-                }
-            }
             if names.iter().any(|name| name == "cpuset") {
                 directory.inherit = vec!["cpuset.cpus".to_owned(), "cpuset.mems".to_owned()];
             }
         }
         Hierarchy::V2 => {
             let has = |name: &&str| one.controllers.iter().any(|known| known == name);
-            for name in DELEGATED.iter().filter(|name| has(name)) {
-                match *name {
-                    "memory" => files.memory_v2(limits),
-                    "cpu" => files.cpu_v2(&limits.cpu),
-                    "cpuset" => files.cpuset(&limits.cpu),
-                    "pids" => files.pids(limits),
-                    _ => {}
-                }
-                directory.parents.push(Write {
-                    file: "cgroup.subtree_control".to_owned(),
-                    value: format!("+{name}"),
-                    missing: Missing::Fail,
-                });
-            }
+            directory.parents = DELEGATED
+                .into_iter()
+                .filter(has)
+                .map(|name| must("cgroup.subtree_control", format!("+{name}")))
+                .collect();
         }
     }
     directory
 }
 
-struct Files<'a>(&'a mut Vec<Write>);
+/// The unified directory, if `controller` is there.
+fn unified<'a>(
+    cgroup: &'a mut Cgroup,
+    host: &HostFacts,
+    controller: &str,
+) -> Option<&'a mut Directory> {
+    let at = host.cgroups.iter().position(|one| one.hierarchy == Hierarchy::V2)?;
+    let has = host.cgroups[at].controllers.iter().any(|known| known == controller);
+    // "cgroup" names the core, whose files every directory has.
+    (has || controller == "cgroup").then(|| &mut cgroup.directories[at])
+}
 
-/// A number or a text as a file takes it.
-struct Value(String);
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self(number.to_string())
+/// Refuses what the controller, which is nowhere, would have to do.
+fn missing(controller: &'static str, limits: &Limits) -> Result<(), LimitError> {
+    let mut wanted = v1::writes(controller, limits)?.into_iter();
+    match wanted.find(|write| write.missing != Missing::Ignore) {
+        None => Ok(()),
+        Some(write) => Err(LimitError::Unsupported {
+            limit: write.file,
+            needs: match controller {
+                "memory" => "the memory controller, which is not mounted",
+                "cpu" => "the cpu controller, which is not mounted",
+                "cpuset" => "the cpuset controller, which is not mounted",
+                "pids" => "the pids controller, which is not mounted",
+                "blkio" => "the blkio (io) controller, which is not mounted",
+                "hugetlb" => "the hugetlb controller, which is not mounted",
+                "rdma" => "the rdma controller, which is not mounted",
+                _ => "the net_cls and net_prio controllers of cgroup v1, which are not mounted",
+            },
+        }),
     }
 }
 
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl Files<'_> {
-    fn must(&mut self, file: &str, value: impl Into<Value>) {
-        let (file, value) = (file.to_owned(), value.into().0);
-        self.0.push(Write { file, value, missing: Missing::Fail });
-    }
-
-    fn may(&mut self, file: &str, value: impl Into<Value>) {
-        let (file, value) = (file.to_owned(), value.into().0);
-        self.0.push(Write { file, value, missing: Missing::Ignore });
-    }
-
-    fn memory_v1(&mut self, limits: &Limits) {
-        if let Some(memory) = &limits.memory {
-            self.must("memory.limit_in_bytes", memory.max().get());
-            // Memory and swap together; the kernel wants it no smaller than memory, so it is second.
-            self.may("memory.memsw.limit_in_bytes", with_swap(memory));
-            if let Some(reservation) = memory.reservation() {
-                self.must("memory.soft_limit_in_bytes", reservation.get());
-            }
-        }
-        if limits.oom_kill_disabled {
-            self.must("memory.oom_control", 1_u64);
-        }
-    }
-
-    fn memory_v2(&mut self, limits: &Limits) {
-        let Some(memory) = &limits.memory else { return };
-        self.must("memory.max", memory.max().get());
-        match memory.swap() {
-            Swap::UpTo(bytes) => self.may("memory.swap.max", bytes.get()),
-            Swap::Unlimited => self.may("memory.swap.max", "max".to_owned()),
-        }
-        if let Some(reservation) = memory.reservation() {
-            self.must("memory.low", reservation.get());
-        }
-    }
-
-    fn cpu_v1(&mut self, cpu: &Cpu) {
-        if let Some(shares) = cpu.shares {
-            self.must("cpu.shares", shares.get());
-        }
-        if let Some(quota) = cpu.quota {
-            self.must("cpu.cfs_period_us", quota.period_us());
-            self.must("cpu.cfs_quota_us", quota.quota_us());
-        }
-    }
-
-    fn cpu_v2(&mut self, cpu: &Cpu) {
-        if let Some(shares) = cpu.shares {
-            // 2 – 262,144 to 1 – 10,000, as runc and crun convert (runc `ConvertCPUSharesToCgroupV2Value`).
-            self.must("cpu.weight", 1 + (shares.get() - 2) * 9_999 / 262_142);
-        }
-        if let Some(quota) = cpu.quota {
-            self.must("cpu.max", format!("{} {}", quota.quota_us(), quota.period_us()));
-        }
-    }
-
-    fn cpuset(&mut self, cpu: &Cpu) {
-        if let Some(cpus) = &cpu.cpus {
-            self.must("cpuset.cpus", cpus.to_string());
-        }
-        if let Some(mems) = &cpu.mems {
-            self.must("cpuset.mems", mems.to_string());
-        }
-    }
-
-    fn pids(&mut self, limits: &Limits) {
-        if let Some(pids) = limits.pids {
-            self.must("pids.max", pids.get());
+/// What is in use must stay below the new limit.
+fn keep_used(cgroup: &mut Cgroup, limits: &Limits) {
+    let Some(max) = limits.memory.max.and_then(hull_model::limits::Max::at) else { return };
+    for directory in &mut cgroup.directories {
+        let file = |write: &Write| match write.file.as_str() {
+            "memory.limit_in_bytes" => Some("memory.usage_in_bytes"),
+            "memory.max" => Some("memory.current"),
+            _ => None,
+        };
+        if let Some(usage) = directory.writes.iter().find_map(file) {
+            directory.keep_used = Some((usage.to_owned(), max));
         }
     }
 }
 
-fn with_swap(memory: &Memory) -> String {
-    match memory.swap() {
-        Swap::UpTo(swap) => {
-            memory.max().checked_add(swap).map_or("-1".to_owned(), |sum| sum.get().to_string())
-        }
-        Swap::Unlimited => "-1".to_owned(),
+/// A file of cgroup v2 that the user named.
+fn write_unified(
+    cgroup: &mut Cgroup,
+    host: &HostFacts,
+    file: &str,
+    value: &str,
+) -> Result<(), LimitError> {
+    let bad = |why| LimitError::Name { what: "unified resource", name: file.to_owned(), why };
+    plain("unified resource", file)?;
+    let (controller, _) = file.split_once('.').ok_or_else(|| bad("no controller before a dot"))?;
+    if controller == "cgroup" && !matches!(file, "cgroup.max.depth" | "cgroup.max.descendants") {
+        return Err(bad("the runtime keeps this file"));
     }
+    let limit = || format!("unified {file}");
+    let at = unified(cgroup, host, controller).ok_or_else(|| LimitError::Unsupported {
+        limit: limit(),
+        needs: "cgroup v2 with its controller",
+    })?;
+    at.writes.extend(value.lines().map(|line| must(file, line.to_owned())));
+    Ok(())
+}
+
+/// Nothing that leads out of a directory or into another line.
+fn plain(what: &'static str, name: &str) -> Result<(), LimitError> {
+    let ok = |b: u8| b.is_ascii_graphic() && b != b'/';
+    if !name.is_empty() && name.len() <= 255 && name.bytes().all(ok) && name != ".." {
+        return Ok(());
+    }
+    Err(LimitError::Name { what, name: name.to_owned(), why: "expected one plain word" })
+}
+
+fn unsupported(limit: &str, needs: &'static str) -> LimitError {
+    LimitError::Unsupported { limit: limit.to_owned(), needs }
+}
+
+fn must(file: &str, value: impl ToString) -> Write {
+    Write { file: file.to_owned(), value: value.to_string(), missing: Missing::Fail }
+}
+
+fn may(file: &str, value: impl ToString) -> Write {
+    Write { missing: Missing::Ignore, ..must(file, value) }
+}
+
+/// The first of both files that exists gets its value.
+fn either(first: Write, second: Write) -> Write {
+    Write { missing: Missing::Instead(Box::new(second)), ..first }
 }
 
 #[cfg(test)]
-mod tests {
-    use hull_model::bytes::Bytes;
-    use hull_model::cpu::{Quota, Shares};
-    use hull_model::limits::Pids;
-
-    use super::*;
-
-    fn host(v2: bool) -> HostFacts {
-        let one = |name: &str, hierarchy, controllers: &[&str]| CgroupMount {
-            mount: Path::new("/sys/fs/cgroup").join(name),
-            hierarchy,
-            controllers: controllers.iter().map(|&name| name.to_owned()).collect(),
-            links: Vec::new(),
-        };
-        let v1 = |names: &str| {
-            one(names, Hierarchy::V1(names.split(',').map(str::to_owned).collect()), &[])
-        };
-        let cgroups = if v2 {
-            vec![one("", Hierarchy::V2, &["cpu", "cpuset", "memory", "pids", "hugetlb"])]
-        } else {
-            let mut all: Vec<_> =
-                ["memory", "cpu,cpuacct", "cpuset", "pids", "devices"].map(v1).into();
-            all.push(one("unified", Hierarchy::V2, &[]));
-            all
-        };
-        HostFacts { cgroups, ..HostFacts::default() }
-    }
-
-    fn full() -> Limits {
-        let memory = Memory::new(Bytes::mib(64), Swap::UpTo(Bytes::mib(64))).unwrap();
-        Limits {
-            memory: Some(memory.with_reservation(Bytes::mib(32)).unwrap()),
-            cpu: Cpu {
-                shares: Some(Shares::new(1_024)),
-                quota: Some(Quota::new(50_000, 100_000).unwrap()),
-                cpus: Some("0-1".parse().unwrap()),
-                mems: None,
-            },
-            pids: Pids::new(100),
-            ..Limits::default()
-        }
-    }
-
-    fn text(cgroup: &Cgroup) -> Vec<String> {
-        let lines = |one: &Directory| {
-            let at = one.full();
-            let line = |write: &Write| format!("{}/{}={}", at.display(), write.file, write.value);
-            one.writes.iter().map(line).collect::<Vec<_>>()
-        };
-        cgroup.directories.iter().flat_map(lines).collect()
-    }
-
-    #[test]
-    fn v1_spreads_limits_over_the_hierarchies() {
-        let lines = text(&limits(&full(), Path::new("hull/x"), &host(false)));
-        assert_eq!(
-            lines,
-            [
-                "/sys/fs/cgroup/memory/hull/x/memory.limit_in_bytes=67108864",
-                "/sys/fs/cgroup/memory/hull/x/memory.memsw.limit_in_bytes=134217728",
-                "/sys/fs/cgroup/memory/hull/x/memory.soft_limit_in_bytes=33554432",
-                "/sys/fs/cgroup/cpu,cpuacct/hull/x/cpu.shares=1024",
-                "/sys/fs/cgroup/cpu,cpuacct/hull/x/cpu.cfs_period_us=100000",
-                "/sys/fs/cgroup/cpu,cpuacct/hull/x/cpu.cfs_quota_us=50000",
-                "/sys/fs/cgroup/cpuset/hull/x/cpuset.cpus=0-1",
-                "/sys/fs/cgroup/pids/hull/x/pids.max=100",
-            ]
-        );
-    }
-
-    #[test]
-    fn v2_has_one_directory_and_delegated_controllers() {
-        let cgroup = limits(&full(), Path::new("hull/x"), &host(true));
-        assert_eq!(
-            text(&cgroup),
-            [
-                "/sys/fs/cgroup/hull/x/cpu.weight=39",
-                "/sys/fs/cgroup/hull/x/cpu.max=50000 100000",
-                "/sys/fs/cgroup/hull/x/cpuset.cpus=0-1",
-                "/sys/fs/cgroup/hull/x/memory.max=67108864",
-                "/sys/fs/cgroup/hull/x/memory.swap.max=67108864",
-                "/sys/fs/cgroup/hull/x/memory.low=33554432",
-                "/sys/fs/cgroup/hull/x/pids.max=100",
-            ]
-        );
-        let enabled: Vec<_> =
-            cgroup.directories[0].parents.iter().map(|write| write.value.as_str()).collect();
-        assert_eq!(enabled, ["+cpu", "+cpuset", "+memory", "+pids"]);
-    }
-
-    #[test]
-    fn devices_are_filtered_once_unless_privileged() {
-        let path = Path::new("hull/x");
-        let none = Limits::default();
-        let filters = |cgroup: &Cgroup| {
-            let v1 = text(cgroup).iter().filter(|line| line.contains("devices.")).count();
-            let v2 = cgroup.directories.iter().filter(|one| !one.devices.is_empty()).count();
-            (v1, v2)
-        };
-        assert_eq!(filters(&guest(&none, Some(&[]), path, &host(false))), (12, 0));
-        assert_eq!(filters(&guest(&none, Some(&[]), path, &host(true))), (0, 1));
-        assert_eq!(filters(&guest(&none, None, path, &host(true))), (0, 0));
-        assert_eq!(filters(&guest(&none, None, path, &host(false))), (0, 0));
-    }
-}
+mod tests;

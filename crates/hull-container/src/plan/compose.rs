@@ -13,7 +13,8 @@ use hull_model::security::Seccomp as Wanted;
 
 use super::{
     Capabilities, Device, ExecPlan, IdMap, Identity, LaunchPlan, Namespace, Namespaces, NodeKind,
-    Process, Rlimit, Root, Rootfs, Seccomp, Time, User, capabilities, cgroups, mounts,
+    Process, Rlimit, Root, Rootfs, Seccomp, Time, User, capabilities, cgroups, device_rules,
+    mounts,
 };
 use crate::host::{GrantedDevice, HostFacts};
 use crate::seccomp::{self, ProfileError};
@@ -82,6 +83,9 @@ pub enum PlanError {
     /// The filter cannot be made.
     #[error(transparent)]
     Seccomp(#[from] ProfileError),
+    /// A limit cannot be kept.
+    #[error(transparent)]
+    Limits(#[from] cgroups::LimitError),
     /// It could lead anywhere.
     #[error("device {path:?} must be an absolute path without '..' inside the guest")]
     Device { path: String },
@@ -112,7 +116,8 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
     let own_network = namespaces.net == Namespace::New;
     let path = cgroup_path(spec, cx.cgroup_parent, cx.id)?;
     let privileged = spec.security.privileged;
-    let filtered = if privileged { None } else { Some(cx.devices) };
+    let rules = device_rules::all(cx.devices, &spec.security.device_rules);
+    let filtered = if privileged { None } else { Some(rules.as_slice()) };
     if cx.init.is_some() && spec.mounts.iter().any(|mount| mount.target.as_str() == "/dev") {
         return Err(PlanError::InitHidden);
     }
@@ -137,7 +142,7 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
     };
     Ok(LaunchPlan {
         id: cx.id.to_string(),
-        cgroup: cgroups::guest(&spec.limits, filtered, &path, cx.host),
+        cgroup: cgroups::guest(&spec.limits, filtered, &path, cx.host)?,
         root: Root { files: cx.root.clone(), read_only: spec.root_read_only, ..Root::default() },
         mounts: mounts::all(spec, cx.files, cx.volumes, (cx.host, cx.partners.ipc))?,
         devices: devices(cx.devices)?,
@@ -188,7 +193,7 @@ pub fn exec(
     let path = cgroup_path(spec, cx.cgroup_parent, cx.id)?;
     Ok(ExecPlan {
         id: cx.id.to_string(),
-        cgroup: cgroups::limits(&hull_model::limits::Limits::default(), &path, cx.host),
+        cgroup: cgroups::cgroup(&path, cx.host),
         namespaces: joined(spec, cx.ids),
         oom_score_adj: Some(spec.limits.oom_score_adj),
         process,

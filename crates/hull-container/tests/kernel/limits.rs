@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hull_model::bytes::Bytes;
-use hull_model::limits::Pids;
-use hull_model::memory::{Memory, Swap};
+use hull_model::limits::Max;
+use hull_model::memory::Memory;
 
 use crate::Test;
 use crate::fixture::Guest;
@@ -18,8 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn memory_is_limited() {
     let mut guest = Guest::new();
-    let memory = Memory::new(Bytes::mib(24), Swap::UpTo(Bytes::new(0))).unwrap();
-    guest.spec.limits.memory = Some(memory);
+    guest.spec.limits.memory = Memory::new(Bytes::mib(24), Max::At(0));
     guest.shell("dd if=/dev/zero of=/dev/null bs=64M count=1");
     let live = guest.start().unwrap();
     let cgroup = live.plan.cgroup.clone();
@@ -31,16 +30,15 @@ fn memory_is_limited() {
 
 fn processes_are_limited() {
     let mut guest = Guest::new();
-    guest.spec.limits.pids = Pids::new(4);
+    guest.spec.limits.pids = Some(Max::At(4));
     let script = "for i in 1 2 3 4 5 6; do sleep 2 & done; echo all";
     let out = guest.shell(script).run().unwrap();
     assert!(!out.output.contains("all") || out.output.contains("can't fork"), "{out:?}");
 }
 
 fn processors_are_limited() {
-    use hull_model::cpu::Quota;
     let mut guest = Guest::new();
-    guest.spec.limits.cpu.quota = Some(Quota::new(20_000, 100_000).unwrap());
+    guest.spec.limits.cpu.quota_us = Some(Max::At(20_000));
     guest.shell("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 20");
     let live = guest.start().unwrap();
     std::thread::sleep(Duration::from_millis(500));
@@ -48,16 +46,16 @@ fn processors_are_limited() {
     assert!(stats.cpu_throttled_periods.is_some_and(|count| count > 0), "{stats:?}");
     assert!(stats.cpu_total_ns.is_some_and(|ns| ns < 400_000_000), "{stats:?}");
     let mut limits = guest.spec.limits.clone();
-    limits.pids = Pids::new(77);
-    limits.memory = Some(Memory::new(Bytes::mib(64), Swap::UpTo(Bytes::mib(64))).unwrap());
+    limits.pids = Some(Max::At(77));
     let path = &live.plan.cgroup.directories[0].path;
-    let update = hull_container::plan::limits(&limits, path, &guest.host);
-    live.plan.cgroup.update(&update).unwrap();
-    let smaller = Memory::new(Bytes::mib(32), Swap::UpTo(Bytes::mib(0))).unwrap();
-    limits.memory = Some(smaller);
-    live.plan.cgroup.update(&hull_container::plan::limits(&limits, path, &guest.host)).unwrap();
+    // Up and down: of memory and memory with swap, one must come first each time.
+    for (max, swap) in [(64, 64), (32, 0), (128, 256), (48, 16)] {
+        limits.memory = Memory::new(Bytes::mib(max), Max::At(swap << 20));
+        hull_container::plan::limits(&limits, path, &guest.host).unwrap().update().unwrap();
+        assert_eq!(live.plan.cgroup.stats().memory_max_bytes, Some(max << 20));
+    }
     let stats = live.plan.cgroup.stats();
-    assert_eq!((stats.pids_max, stats.memory_max_bytes), (Some(77), Some(32 << 20)));
+    assert_eq!((stats.pids_max, stats.memory_max_bytes), (Some(77), Some(48 << 20)));
 }
 
 fn a_guest_can_be_frozen() {

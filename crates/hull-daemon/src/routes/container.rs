@@ -158,8 +158,12 @@ async fn create(app: &App, call: Call) -> Answer {
         text => Some(create::read_name(text)?),
     };
     let platform = create::read_platform(call.query.text("platform"))?;
-    let context =
-        Context { version: call.version, cpus: app.host().cpus, log: app.engine().config().log };
+    let context = Context {
+        version: call.version,
+        cpus: app.host().cpus,
+        supported: app.engine().host().limits.clone(),
+        log: app.engine().config().log,
+    };
     let body = app.json_body(call).await?;
     let created = create::read(&body, &context)?;
     let mut spec = created.spec;

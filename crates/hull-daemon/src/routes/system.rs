@@ -130,27 +130,28 @@ fn counts(app: &App) -> Counts {
 }
 
 fn limits(facts: &HostFacts) -> HostLimits {
-    let (memory, cpu) = (facts.has_controller("memory"), facts.has_controller("cpu"));
+    let limits = &facts.limits;
     let forwarding = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
     HostLimits {
-        memory,
-        swap: facts.swap_limit,
-        cpu_quota: cpu,
-        cpu_shares: cpu,
-        cpuset: facts.has_controller("cpuset"),
-        pids: facts.has_controller("pids"),
-        oom_kill_disable: memory && facts.cgroup_version() == "1",
+        memory: limits.memory,
+        swap: limits.swap,
+        cpu_quota: limits.cpu_quota,
+        cpu_shares: limits.cpu_shares,
+        cpuset: limits.cpus.is_some(),
+        pids: limits.pids,
+        oom_kill_disable: limits.oom_kill_disable,
         ipv4_forwarding: forwarding.is_ok_and(|text| text.trim() == "1"),
     }
 }
 
 fn warnings(facts: &HostFacts) -> Vec<String> {
+    let limits = &facts.limits;
     let lacks = [
-        (facts.has_controller("memory"), "memory limit"),
-        (facts.swap_limit, "swap limit"),
-        (facts.has_controller("cpu"), "cpu cfs quota"),
-        (facts.has_controller("cpuset"), "cpuset"),
-        (facts.has_controller("pids"), "pids limit"),
+        (limits.memory, "memory limit"),
+        (limits.swap, "swap limit"),
+        (limits.cpu_quota, "cpu cfs quota"),
+        (limits.cpus.is_some(), "cpuset"),
+        (limits.pids, "pids limit"),
     ];
     let warning = |(has, what): (bool, &str)| (!has).then(|| format!("WARNING: No {what} support"));
     lacks.into_iter().filter_map(warning).collect()
