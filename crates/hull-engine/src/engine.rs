@@ -237,10 +237,14 @@ impl Inner {
 
     /// The cgroup of a guest: where it is.
     pub(crate) fn cgroup_of(&self, record: &GuestRecord) -> Result<Cgroup> {
+        Ok(hull_container::plan::cgroup(&self.cgroup_path(record)?, &self.host))
+    }
+
+    /// The same, below each hierarchy's mount.
+    pub(crate) fn cgroup_path(&self, record: &GuestRecord) -> Result<PathBuf> {
         let parent = &self.config.cgroup_parent;
-        let path = hull_container::plan::cgroup_path(&record.spec, parent, record.id)
-            .map_err(|source| Error::new(Kind::Invalid, source.to_string()))?;
-        Ok(hull_container::plan::cgroup(&path, &self.host))
+        hull_container::plan::cgroup_path(&record.spec, parent, record.id)
+            .map_err(|source| Error::new(Kind::Invalid, source.to_string()))
     }
 
     /// Takes a guest that has ended off its network. Nobody waits for it: the kernel needs some

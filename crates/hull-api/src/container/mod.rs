@@ -21,5 +21,6 @@ mod settings;
 pub mod stats;
 pub mod top;
 mod unsupported;
+pub mod update;
 pub mod view;
 pub mod wait;

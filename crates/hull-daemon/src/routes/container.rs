@@ -7,10 +7,12 @@ use http::StatusCode;
 use hull_api::container::create::{self, Context, CreateResponse};
 use hull_api::container::inspect::inspect;
 use hull_api::container::list::{ListQuery, summary};
+use hull_api::container::update::{self, UpdateResponse};
 use hull_api::container::view::{ContainerView, Paths, Size};
 use hull_api::container::{prune, requests, top};
+use hull_api::refusal::{self, Refusal};
 use hull_api::version::ApiVersion;
-use hull_engine::{Create, Guest};
+use hull_engine::{Create, Error, Guest, Kind};
 use hull_model::image::{Digest, Platform};
 use hull_model::time::Timestamp;
 
@@ -61,6 +63,7 @@ async fn one(app: &App, action: ContainerAction, guest: Guest, call: Call) -> An
         A::Stat | A::Pack | A::Unpack | A::Changes | A::Export => {
             unreachable!("`answer` has passed these on")
         }
+        A::Update => return update(app, &guest, call).await,
         A::Start => guest.start().await?,
         A::Stop => {
             let (signal, timeout) = requests::stop(query)?;
@@ -175,6 +178,26 @@ async fn create(app: &App, call: Call) -> Answer {
     let mut warnings = created.warnings;
     warnings.extend(made.warnings);
     Ok(json_with(StatusCode::CREATED, &CreateResponse { id: made.id.to_string(), warnings }))
+}
+
+async fn update(app: &App, guest: &Guest, call: Call) -> Answer {
+    let body = app.json_body(call).await?;
+    let supported = &app.engine().host().limits;
+    let change = update::read(&body, supported, app.host().cpus)?;
+    let warnings = change.warnings.clone();
+    guest.update(move |spec| change.apply(spec).map_err(of_refusal)).await?;
+    Ok(json(&UpdateResponse { warnings }))
+}
+
+/// A refusal found while the guest's task looked at it.
+fn of_refusal(refusal: Refusal) -> Error {
+    let kind = match refusal.kind {
+        refusal::Kind::Invalid => Kind::Invalid,
+        refusal::Kind::Missing => Kind::Missing,
+        refusal::Kind::Conflict => Kind::Conflict,
+        refusal::Kind::Unsupported => Kind::Unsupported,
+    };
+    Error::new(kind, refusal.message)
 }
 
 async fn prune(app: &App, call: &Call) -> Answer {

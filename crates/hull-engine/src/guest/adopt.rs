@@ -83,6 +83,7 @@ impl Task {
                     self.record.restarting = false;
                 }
                 self.control = Some(control);
+                self.limit_again().await;
                 if self.record.state == State::Paused {
                     self.freeze_again().await;
                 }

@@ -11,6 +11,7 @@ mod launch;
 mod news;
 mod stop;
 mod task;
+mod update;
 mod view;
 mod wait;
 

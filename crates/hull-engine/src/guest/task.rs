@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::attach::{AttachRequest, Waiting};
 use super::exec::Execs;
 use super::health;
+use super::update::Amend;
 use super::view::{View, Watch};
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
@@ -44,6 +45,7 @@ pub(super) enum Message {
     Pause(Reply<()>),
     Resume(Reply<()>),
     Rename(Name, Reply<()>),
+    Update(Amend, Reply<()>),
     Remove {
         volumes: bool,
         reply: Reply<()>,
@@ -172,6 +174,7 @@ impl Task {
             Message::Pause(reply) => answer(reply, self.pause().await),
             Message::Resume(reply) => answer(reply, self.resume().await),
             Message::Rename(name, reply) => answer(reply, self.rename(name).await),
+            Message::Update(amend, reply) => answer(reply, self.update(amend).await),
             Message::Remove { volumes, reply } => answer(reply, self.remove(volumes).await),
             Message::Resize(size, reply) => answer(reply, self.resize(size).await),
             Message::Attach(request, reply) => answer(reply, self.attach(request).await),

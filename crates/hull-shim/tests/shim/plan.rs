@@ -102,7 +102,16 @@ fn cgroup(id: &str) -> Cgroup {
         };
         let path = PathBuf::from("hull-shim-tests").join(id);
         let (inherit, parents, writes, devices) = Default::default();
-        Some(Directory { mount, path, hierarchy, inherit, parents, writes, devices })
+        Some(Directory {
+            mount,
+            path,
+            hierarchy,
+            inherit,
+            parents,
+            writes,
+            devices,
+            keep_used: None,
+        })
     });
     Cgroup { directories: directories.collect() }
 }

@@ -13,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod top;
+pub(crate) mod update;
 
 use clap::Subcommand;
 
@@ -64,6 +65,8 @@ pub(crate) enum Shared {
     Top(top::Top),
     /// Unpause all processes within one or more containers
     Unpause(actions::Names),
+    /// Update configuration of one or more containers
+    Update(Box<update::Update>),
     /// Block until one or more containers stop, then print their exit codes
     Wait(actions::Names),
 }
@@ -105,6 +108,7 @@ pub(crate) async fn shared(client: &Client, command: Shared) -> Result<(), Failu
         Shared::Stop(args) => actions::stop(client, &args, "stop").await,
         Shared::Top(args) => top::top(client, &args).await,
         Shared::Unpause(args) => actions::simple(client, &args, "unpause").await,
+        Shared::Update(args) => update::update(client, &args).await,
         Shared::Wait(args) => actions::wait(client, &args).await,
     }
 }

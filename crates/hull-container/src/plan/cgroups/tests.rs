@@ -161,7 +161,9 @@ fn what_only_one_generation_has_is_written_there_and_refused_elsewhere() {
         "cpu,cpuacct/hull/x/cpu.rt_runtime_us=950",
     );
     refused(with(|l| l.block.leaf_weight = Weight::new(10)), "blkio/hull/x/blkio.leaf_weight=10");
-    let (v1, v2) = with(|l| drop(l.huge_pages.insert("2MB".to_owned(), Max::At(1 << 21))));
+    let (v1, v2) = with(|l| {
+        l.huge_pages.insert("2MB".to_owned(), Max::At(1 << 21));
+    });
     assert!(v1.contains("hugetlb controller, which is not mounted"), "{v1}");
     assert_eq!(v2, "hull/x/hugetlb.2MB.max=2097152 hull/x/hugetlb.2MB.rsvd.max=2097152");
     let (v1, v2) = with(|l| {
