@@ -23,6 +23,8 @@ pub mod seccomp;
 pub mod state;
 #[cfg(feature = "plan")]
 pub mod usage;
+#[cfg(feature = "plan")]
+pub mod systemd;
 
 pub mod weakened;
 

@@ -16,6 +16,8 @@ mod device_rules;
 mod mounts;
 
 #[cfg(feature = "plan")]
+pub(crate) use cgroups::cpu_weight;
+#[cfg(feature = "plan")]
 pub use cgroups::{LimitError, cgroup, guest as limited, limits};
 #[cfg(feature = "plan")]
 pub use compose::{ExecContext, LaunchContext, Partners, PlanError, cgroup_path, exec, launch};

@@ -3,6 +3,8 @@
 mod v1;
 mod v2;
 
+pub(crate) use v2::weight as cpu_weight;
+
 use std::path::{Path, PathBuf};
 
 use hull_model::limits::Limits;

@@ -73,7 +73,7 @@ fn cpu(cpu: &Cpu) -> Result<Vec<Write>, LimitError> {
 
 /// v1 shares as a v2 weight: 2, 1,024 and 262,144 become 1, 100 and 10,000, what is between lies on
 /// the curve that runc (opencontainers/cgroups 0.0.3) and crun (1.23) draw through these.
-fn weight(shares: Shares) -> u64 {
+pub(crate) fn weight(shares: Shares) -> u64 {
     let shares = shares.get().clamp(2, 262_144);
     #[expect(clippy::cast_precision_loss, reason = "at most 2¹⁸")]
     let log = (shares as f64).log2();

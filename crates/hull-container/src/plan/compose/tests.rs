@@ -3,6 +3,8 @@
 use hull_model::process::Streams;
 
 use super::*;
+use crate::cgroup::Hierarchy;
+use crate::host::CgroupMount;
 use crate::plan::Source;
 
 fn spec() -> GuestSpec {
@@ -12,7 +14,20 @@ fn spec() -> GuestSpec {
 }
 
 fn facts() -> HostFacts {
-    HostFacts { kernel: (6, 18), last_capability: 40, seccomp: true, ..HostFacts::default() }
+    let unified = CgroupMount {
+        mount: "/sys/fs/cgroup".into(),
+        hierarchy: Hierarchy::V2,
+        controllers: Vec::new(),
+        links: Vec::new(),
+    };
+    let cgroups = vec![unified];
+    HostFacts {
+        cgroups,
+        kernel: (6, 18),
+        last_capability: 40,
+        seccomp: true,
+        ..HostFacts::default()
+    }
 }
 
 fn plan(
