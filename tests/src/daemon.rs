@@ -29,6 +29,8 @@ pub struct Settings {
     pub data_root: Option<PathBuf>,
     /// Whether it starts without the `busybox` image.
     pub is_empty: bool,
+    /// Whether systemd makes its cgroups.
+    pub systemd: bool,
 }
 
 /// A running daemon. Stops with all its guests when dropped.
@@ -86,6 +88,9 @@ impl Daemon {
         command.arg("daemon").arg("--data-root").arg(self.data_root());
         command.arg("--exec-root").arg(self.exec_root());
         command.args(["--cgroup-parent", &self.cgroup_parent(), "--bip", &self.bridge()]);
+        if self.settings.systemd {
+            command.args(["--exec-opt", "native.cgroupdriver=systemd"]);
+        }
         if !self.settings.leaves_guests {
             command.args(["--stop-guests", "--shutdown-timeout", "2"]);
         }
@@ -163,8 +168,9 @@ impl Daemon {
 
     /// Below which cgroup its guests are.
     pub fn cgroup_parent(&self) -> String {
-        let name = self.dir.path().file_name().unwrap();
-        format!("hull-tests-{}", name.to_string_lossy())
+        let name = self.dir.path().file_name().unwrap().to_string_lossy();
+        // Without dashes, which would make slices in slices.
+        if self.settings.systemd { format!("{name}.slice") } else { format!("hull-tests-{name}") }
     }
 
     /// The address of its bridge: another one for each daemon of this process, and most likely

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use hull_tests::{Daemon, Settings, daemon, eventually};
+use hull_tests::{Daemon, Settings, Tool, daemon, eventually, program};
 use serde_json::json;
 
 const MIB: u64 = 1 << 20;
@@ -301,4 +301,71 @@ fn nothing_is_left_of_many_starts() {
         d.docker(&format!("start -a {id}")).ok();
         assert!(!directory(&d, &id, "pids").exists());
     }
+}
+
+#[test]
+fn systemds_driver_says_what_it_needs() {
+    if Path::new("/run/systemd/system").is_dir() && !is_v1() {
+        println!("skipped: systemd is the init here, and cgroups are v2");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let roots = format!("--data-root {0}/data --exec-root {0}/run", dir.path().display());
+    let daemon = format!("daemon {roots} -b none --exec-opt native.cgroupdriver=systemd");
+    let refused = Tool::new(program::hull(), &daemon).run();
+    assert_ne!(refused.status, 0);
+    let told = refused.stderr;
+    assert!(told.contains("the systemd cgroup driver needs"), "{told}");
+    assert!(told.contains("hint: native.cgroupdriver=cgroupfs"), "{told}");
+    let d = daemon!();
+    let refused = d.docker("run --rm --cgroup-parent x.slice busybox true").run();
+    assert!(refused.stderr.contains("slices are systemd's"), "{}", refused.stderr);
+}
+
+/// What systemd says of a unit.
+fn property(unit: &str, name: &str) -> String {
+    Tool::new("systemctl", &format!("show -P {name} {unit}")).ok()
+}
+
+#[test]
+fn systemd_makes_scopes_and_forgets_them() {
+    if !Path::new("/run/systemd/system").is_dir() || is_v1() {
+        println!("skipped: systemd is not the init of this host, or cgroups are v1");
+        return;
+    }
+    let d = daemon!(Settings { systemd: true, ..Settings::default() });
+    let id =
+        d.run_detached("-m 64m --memory-swap 64m --pids-limit 50 --cpus 0.5 busybox sleep 1000");
+    let unit = format!("hull-{id}.scope");
+    let at = Path::new("/sys/fs/cgroup").join(d.cgroup_parent()).join(&unit);
+    let file = |name: &str| fs::read_to_string(at.join(name)).unwrap().trim().to_owned();
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    assert_eq!(property(&unit, "Slice"), d.cgroup_parent());
+    assert_eq!(
+        (property(&unit, "MemoryMax"), file("memory.max")),
+        ("67108864".into(), "67108864".into())
+    );
+    // The holder is gone, the guest is in.
+    assert_eq!(file("cgroup.procs"), d.pid_of(&id).to_string());
+    assert_eq!(d.docker(&format!("exec {id} echo in")).ok(), "in");
+    d.docker(&format!("update -m 128m --memory-swap 128m --pids-limit 60 {id}")).ok();
+    assert_eq!(
+        (property(&unit, "MemoryMax"), file("memory.max")),
+        ("134217728".into(), "134217728".into())
+    );
+    // What systemd writes again is what was asked for.
+    Tool::new("systemctl", "daemon-reload").ok();
+    assert_eq!((file("memory.max"), file("pids.max")), ("134217728".into(), "60".into()));
+    assert_eq!(file("cpu.max"), "50000 100000");
+    // The same name at once again.
+    d.docker(&format!("restart -t 0 {id}")).ok();
+    assert_eq!(file("pids.max"), "60");
+    d.docker(&format!("rm -f {id}")).ok();
+    eventually("the scope is forgotten", || {
+        (property(&unit, "LoadState") == "not-found" && !at.exists()).then_some(())
+    });
+    let info = d.docker("info -f {{.CgroupDriver}}/{{.CgroupVersion}}").ok();
+    assert_eq!(info, "systemd/2");
+    let refused = d.docker("run --rm --cgroup-parent /plain busybox true").run();
+    assert!(refused.stderr.contains("valid slice named as"), "{}", refused.stderr);
 }

@@ -7,6 +7,7 @@ mod oom;
 mod stats;
 mod tree;
 
+pub use apply::Changed;
 pub(crate) use apply::write_all;
 pub(crate) use lifecycle::Entrance;
 pub use oom::OomWatch;

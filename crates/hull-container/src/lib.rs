@@ -22,9 +22,9 @@ pub mod rdt;
 pub mod seccomp;
 pub mod state;
 #[cfg(feature = "plan")]
-pub mod usage;
-#[cfg(feature = "plan")]
 pub mod systemd;
+#[cfg(feature = "plan")]
+pub mod usage;
 
 pub mod weakened;
 

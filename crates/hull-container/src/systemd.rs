@@ -11,7 +11,7 @@ mod message;
 mod unit;
 
 pub use bus::BusError;
-pub use unit::{Unit, scope, slice_path};
+pub use unit::{Unit, scope, scope_name, slice_path};
 
 use std::fs;
 use std::io;

@@ -1,12 +1,14 @@
 //! The daemon's settings in the engine's terms.
 
-use hull_engine::{Bridge, Config, RegistryConfig};
+use hull_engine::{Bridge, CgroupDriver, Config, RegistryConfig};
 use hull_model::limits::Rlimit;
 
 use crate::config::{Settings, UsersDefault};
 
 /// Where guests' cgroups are by default, as `/docker` with Docker.
 const CGROUP_PARENT: &str = "hull";
+/// The same with systemd's driver, as with Docker.
+const SLICE: &str = "system.slice";
 /// The registry that mirrors are of (Docker's `registry-mirrors`).
 const MIRRORED: &str = "docker.io";
 
@@ -30,7 +32,14 @@ pub(crate) fn config(settings: &Settings, descriptors: Option<Rlimit>) -> Config
             address: settings.bridge_address,
             mtu: settings.mtu,
         },
-        cgroup_parent: settings.cgroup_parent.clone().unwrap_or_else(|| CGROUP_PARENT.to_owned()),
+        cgroup_driver: settings.cgroup_driver,
+        cgroup_parent: settings.cgroup_parent.clone().unwrap_or_else(|| {
+            let default = match settings.cgroup_driver {
+                CgroupDriver::Cgroupfs => CGROUP_PARENT,
+                CgroupDriver::Systemd => SLICE,
+            };
+            default.to_owned()
+        }),
         log: settings.log,
         init: settings.init,
         dns: settings.dns.clone(),

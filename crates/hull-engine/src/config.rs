@@ -22,7 +22,10 @@ pub struct Config {
     pub host_users: bool,
     /// The default network.
     pub bridge: Bridge,
-    /// Below which cgroup the guests' cgroups are made, from the root of each hierarchy.
+    /// Who makes the guests' cgroups.
+    pub cgroup_driver: CgroupDriver,
+    /// Below which cgroup the guests' cgroups are made, from the root of each hierarchy; a slice where
+    /// systemd makes them.
     pub cgroup_parent: String,
     /// For guests that do not say where their output goes.
     pub log: LogConfig,
@@ -38,6 +41,26 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How to reach registries.
     pub registries: hull_registry::Config,
+}
+
+/// Who makes the guests' cgroups.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum CgroupDriver {
+    /// We do.
+    #[default]
+    Cgroupfs,
+    /// systemd does, as transient scopes.
+    Systemd,
+}
+
+impl CgroupDriver {
+    /// As Docker names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cgroupfs => "cgroupfs",
+            Self::Systemd => "systemd",
+        }
+    }
 }
 
 /// The default bridge network.

@@ -70,6 +70,7 @@ impl Inner {
         let mut spec = merge(spec, &defaults)
             .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))?;
         spec.init = spec.init.or(Some(self.config.init));
+        self.check_parent(&spec.cgroup_parent)?;
         let id = GuestId::from_random(crate::random::bytes()?);
         let (spec, mut mounts) = resolve_mounts(spec, &self.store)?;
         borrowed.mark(&mut mounts);

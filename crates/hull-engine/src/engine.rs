@@ -303,6 +303,10 @@ impl Inner {
 
     /// The parent of all guests' cgroups, unless another engine's guests are in it.
     fn remove_cgroup_parent(&self) {
+        if self.config.cgroup_driver == crate::config::CgroupDriver::Systemd {
+            // A slice is systemd's, with others' units in it.
+            return;
+        }
         let parent = self.config.cgroup_parent.trim_matches('/');
         for hierarchy in &self.host.cgroups {
             // A cgroup with anything in it cannot be removed, which is just as well.

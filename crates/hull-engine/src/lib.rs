@@ -26,13 +26,14 @@ mod planning;
 mod pull;
 mod random;
 mod records;
+mod scope;
 mod shim;
 mod stats;
 mod top;
 mod volumes;
 
 pub use archive::{Commit, Files, PathStat, Unpack};
-pub use config::{Bridge, Config};
+pub use config::{Bridge, CgroupDriver, Config};
 pub use create::{Create, Created};
 pub use engine::{Engine, Guests};
 pub use error::{Error, Kind, Result};

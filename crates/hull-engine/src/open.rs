@@ -6,13 +6,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hull_container::host::HostFacts;
 use hull_net::names::Instance;
 use hull_store::Store;
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{CgroupDriver, Config};
 use crate::engine::{Engine, Inner, Parts};
 use crate::error::{Error, Kind, Result};
 use crate::guest::{Guest, Task};
@@ -78,6 +79,7 @@ impl Engine {
                     let dir = inner.paths.run_dirs().join(&id);
                     tracing::warn!(dir = %dir.display(), "removing the remains of a guest");
                     shim::program::end_of(&dir);
+                    remove_cgroup(&dir);
                     crate::paths::remove_logged(&dir, |dir| fs::remove_dir_all(dir));
                 }
             }
@@ -93,6 +95,16 @@ impl Engine {
             .await
             .map_err(Error::internal("look for remains"))?
             .map_err(of_store("look for remains"))
+    }
+}
+
+/// Removes the cgroup of a guest nobody knows, with all that is in it: where it is, its plan says.
+fn remove_cgroup(run_dir: &Path) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    // Without a plan there was no shim, and so no cgroup.
+    let Ok(plan) = hull_shim::plan::ShimPlan::read(run_dir) else { return };
+    if let Err(error) = plan.launch.cgroup.remove(PATIENCE) {
+        tracing::warn!(dir = %run_dir.display(), %error, "cannot remove the remains of a cgroup");
     }
 }
 
@@ -124,6 +136,12 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
     let bridge = config.bridge.clone();
     let networks = Networks::open(Arc::clone(&store), instance, bridge, &in_use)?;
     let host = HostFacts::read().map_err(Error::internal("read what the host offers"))?;
+    if config.cgroup_driver == CgroupDriver::Systemd {
+        hull_container::systemd::check(&host)
+            .map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+        hull_container::systemd::slice_path(&config.cgroup_parent)
+            .map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+    }
     let registry = hull_registry::Client::new(&config.registries)
         .map_err(Error::internal("set up the registry client"))?;
     let parts = Parts { config, paths, host, shim, init, store, networks, id_ranges, registry };

@@ -17,6 +17,9 @@ pub const PLAN_FILE: &str = "plan";
 /// The name of the socket in the guest's run directory.
 pub const SOCKET_FILE: &str = "shim.sock";
 
+/// Instead of a run directory: only be there, until standard input ends.
+pub const HOLD: &str = "--hold";
+
 /// What a shim writes to its standard output as soon as its socket can be connected to.
 pub const LISTENING: &[u8] = b"listening\n";
 

@@ -28,6 +28,8 @@ pub struct InfoView<'a> {
     pub data_root: &'a str,
     /// What the host can limit.
     pub limits: HostLimits,
+    /// `cgroupfs` or `systemd`.
+    pub cgroup_driver: &'a str,
     /// `1` or `2`.
     pub cgroup_version: &'a str,
     /// The kernel's release.
@@ -158,7 +160,7 @@ fn host(view: &InfoView<'_>) -> Value {
     json!({
         "SystemTime": view.now.to_string(),
         "LoggingDriver": view.log_driver,
-        "CgroupDriver": "cgroupfs",
+        "CgroupDriver": view.cgroup_driver,
         "CgroupVersion": view.cgroup_version,
         "KernelVersion": view.kernel,
         "OperatingSystem": view.system,

@@ -315,6 +315,7 @@ pub(crate) fn info(version: ApiVersion) -> Value {
         storage: &pairs,
         data_root: "/var/lib/hull",
         limits: information::HostLimits::default(),
+        cgroup_driver: "cgroupfs",
         cgroup_version: "2",
         kernel: "6.18.0",
         system: "Debian",

@@ -12,23 +12,41 @@ impl Cgroup {
     /// Changes limits of a running guest: writes what `plan::limits` gave.
     ///
     /// All or nothing: after an error, every file says what it said before.
-    pub fn update(&self) -> Result<(), CgroupError> {
+    pub fn update(&self) -> Result<Changed, CgroupError> {
         for directory in &self.directories {
             if let Some((file, max)) = &directory.keep_used {
                 check_use(directory.full().join(file), *max)?;
             }
         }
-        let mut before = Vec::new();
+        let mut changed = Changed::default();
         for directory in &self.directories {
             let at = directory.full();
-            let written = remember(&at, &directory.writes, &mut before)
+            let written = remember(&at, &directory.writes, &mut changed.0)
                 .and_then(|()| write_all(&at, &directory.writes));
             if let Err(error) = written {
-                restore(&before);
+                changed.undo();
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(changed)
+    }
+}
+
+/// What the files of an update said before it.
+#[derive(Debug, Default)]
+pub struct Changed(Vec<(PathBuf, Vec<Write>)>);
+
+impl Changed {
+    /// Puts everything back: what came with the update failed.
+    pub fn undo(self) {
+        for (directory, writes) in &self.0 {
+            for write in writes {
+                // The error that led here is the one to report; what cannot be put back is a limit
+                // that the guest has outgrown meanwhile. Twice, as the order may matter.
+                write_one(directory, write).unwrap_or_default();
+            }
+            write_all(directory, writes).unwrap_or_default();
+        }
     }
 }
 
@@ -123,17 +141,6 @@ fn remember(
     }
     before.push((directory.to_owned(), old));
     Ok(())
-}
-
-fn restore(before: &[(PathBuf, Vec<Write>)]) {
-    for (directory, writes) in before {
-        for write in writes {
-            // The error that led here is the one to report; what cannot be put back is a limit that
-            // the guest has outgrown meanwhile. Twice, as the order may matter.
-            write_one(directory, write).unwrap_or_default();
-        }
-        write_all(directory, writes).unwrap_or_default();
-    }
 }
 
 /// What puts a file that says `text` back after `write`; `None` where a file says other things than

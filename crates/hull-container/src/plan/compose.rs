@@ -18,6 +18,7 @@ use super::{
 };
 use crate::host::{GrantedDevice, HostFacts};
 use crate::seccomp::{self, ProfileError};
+use crate::systemd;
 
 /// What a launch depends on beside the spec.
 #[derive(Clone, Debug)]
@@ -280,8 +281,14 @@ fn joined(spec: &GuestSpec, ids: Option<IdRange>) -> Namespaces {
 
 /// Where the guest's cgroup is, relative to each hierarchy's mount. `default` is the parent for
 /// guests that name none.
+///
+/// A parent that is a slice is systemd's: the guest is a scope in it, which somebody asks systemd for
+/// ([`crate::systemd::start`]) before the launch.
 pub fn cgroup_path(spec: &GuestSpec, default: &str, id: GuestId) -> Result<PathBuf, PlanError> {
     let parent = if spec.cgroup_parent.is_empty() { default } else { &spec.cgroup_parent };
+    if parent.ends_with(".slice") {
+        return Ok(systemd::slice_path(parent)?.join(systemd::scope_name(&id.to_string())));
+    }
     let relative = Path::new(parent.trim_start_matches('/'));
     if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(PlanError::CgroupParent(parent.to_owned()));

@@ -27,11 +27,16 @@ pub struct Unit {
 /// cgroup's files as without systemd.
 pub fn scope(id: &str, slice: &str, limits: &Limits) -> Unit {
     Unit {
-        name: format!("hull-{id}.scope"),
+        name: scope_name(id),
         slice: slice.to_owned(),
         description: format!("hull container {id}"),
         limits: properties(limits),
     }
+}
+
+/// The scope of the guest `id`.
+pub fn scope_name(id: &str) -> String {
+    format!("hull-{id}.scope")
 }
 
 /// Where systemd keeps `slice`: `a-b.slice` is `a.slice/a-b.slice`.

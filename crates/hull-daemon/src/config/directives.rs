@@ -105,7 +105,11 @@ pub struct Directives {
     #[serde(deserialize_with = "values::text_or_number")]
     pub default_shm_size: Option<String>,
 
-    /// Parent of the guests' cgroups
+    /// Option of the runtime: native.cgroupdriver=cgroupfs or systemd [default: cgroupfs] (repeatable)
+    #[arg(long = "exec-opt", value_name = "KEY=VALUE")]
+    pub exec_opts: Vec<String>,
+
+    /// Parent of the guests' cgroups: a path, or a slice with systemd's driver
     #[arg(long, value_name = "PATH")]
     pub cgroup_parent: Option<String>,
 

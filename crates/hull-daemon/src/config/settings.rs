@@ -11,6 +11,8 @@ use hull_model::limits::{Resource, Rlimit};
 use hull_model::log::{LogConfig, Rotation};
 use tracing::level_filters::LevelFilter;
 
+use hull_engine::CgroupDriver;
+
 use super::{ConfigError, Directives};
 use crate::listen::address::{Address, Which};
 use crate::listen::tls::Tls;
@@ -35,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) init: bool,
     pub(crate) ulimits: Vec<Rlimit>,
     pub(crate) shm_size: Option<Bytes>,
+    pub(crate) cgroup_driver: CgroupDriver,
     pub(crate) cgroup_parent: Option<String>,
     pub(crate) bridge_disabled: bool,
     pub(crate) bridge_address: Option<(Ipv4Addr, u8)>,
@@ -64,6 +67,8 @@ impl Settings {
             let why = "guests of hull always outlive the daemon; hint: --stop-guests ends them";
             return Err(ConfigError::value("live-restore", "false", why));
         }
+        let cgroup_driver = cgroup_driver(&given.exec_opts)?;
+        let parent = |text: &str| cgroup_parent(text, cgroup_driver);
         let exec_root = root("exec-root", given.exec_root.as_ref(), "/run/hull")?;
         let bridge_disabled = bridge(given.bridge.as_deref())?;
         Ok(Self {
@@ -82,7 +87,8 @@ impl Settings {
             init: given.init.unwrap_or(false),
             ulimits: ulimits(&given.default_ulimits)?,
             shm_size: given.default_shm_size.as_deref().map(shm_size).transpose()?,
-            cgroup_parent: given.cgroup_parent.as_deref().map(cgroup_parent).transpose()?,
+            cgroup_driver,
+            cgroup_parent: given.cgroup_parent.as_deref().map(parent).transpose()?,
             bridge_disabled,
             bridge_address: given.bip.as_deref().map(bip).transpose()?,
             mtu: given.mtu.map(mtu).transpose()?,
@@ -282,10 +288,35 @@ fn ulimits(texts: &[String]) -> Result<Vec<Rlimit>, ConfigError> {
     Ok(limits)
 }
 
-fn cgroup_parent(text: &str) -> Result<String, ConfigError> {
+/// Docker's `native.cgroupdriver`; there is no other option.
+fn cgroup_driver(options: &[String]) -> Result<CgroupDriver, ConfigError> {
+    let mut driver = CgroupDriver::default();
+    for option in options {
+        driver = match option.split_once('=') {
+            Some(("native.cgroupdriver", "cgroupfs")) => CgroupDriver::Cgroupfs,
+            Some(("native.cgroupdriver", "systemd")) => CgroupDriver::Systemd,
+            Some(_) | None => {
+                let why = "expected native.cgroupdriver=cgroupfs or native.cgroupdriver=systemd";
+                return Err(ConfigError::value("exec-opts", option, why));
+            }
+        };
+    }
+    Ok(driver)
+}
+
+fn cgroup_parent(text: &str, driver: CgroupDriver) -> Result<String, ConfigError> {
     let bad = |why| ConfigError::value("cgroup-parent", text, why);
-    if text.ends_with(".slice") {
-        return Err(bad("slices need systemd's cgroup driver; hull has cgroupfs: give a path"));
+    match (driver, text.ends_with(".slice")) {
+        (CgroupDriver::Cgroupfs, true) => {
+            return Err(bad("slices need exec-opt native.cgroupdriver=systemd"));
+        }
+        (CgroupDriver::Systemd, false) => {
+            return Err(bad(
+                "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"",
+            ));
+        }
+        (CgroupDriver::Systemd, true) => return Ok(text.to_owned()),
+        (CgroupDriver::Cgroupfs, false) => {}
     }
     let path = text.trim_matches('/');
     let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');

@@ -134,6 +134,12 @@ fn wrong_values_are_named_with_the_reason() {
         (r#"{"userns-pool": "100000:0"}"#, "invalid userns-pool"),
         (r#"{"cgroup-parent": "a/../b"}"#, "invalid cgroup-parent"),
         (r#"{"cgroup-parent": "x.slice"}"#, "invalid cgroup-parent"),
+        (r#"{"exec-opts": ["native.cgroupdriver=x"]}"#, "invalid exec-opts"),
+        (r#"{"exec-opts": ["isolation=process"]}"#, "invalid exec-opts"),
+        (
+            r#"{"exec-opts": ["native.cgroupdriver=systemd"], "cgroup-parent": "hull"}"#,
+            "invalid cgroup-parent",
+        ),
         (r#"{"bridge": "br0"}"#, "invalid bridge \"br0\""),
         (r#"{"bip": "10.0.0.0/24"}"#, "invalid bip"),
         (r#"{"bip": "10.0.0.1"}"#, "invalid bip"),

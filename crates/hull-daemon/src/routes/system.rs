@@ -78,6 +78,7 @@ fn info(app: &App, version: ApiVersion) -> Outcome {
         storage: &storage,
         data_root: &config.data_root.to_string_lossy(),
         limits: limits(facts),
+        cgroup_driver: engine.config().cgroup_driver.name(),
         cgroup_version: facts.cgroup_version(),
         kernel: &host.kernel,
         system: &host.system,

@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failure::NotStarted;
 use crate::networks::Networks;
 use crate::partners::{self, Ids, Partners};
+use crate::scope::Holder;
 use crate::shim::control::{Control, out_of_turn};
 use crate::shim::program;
 
@@ -144,7 +145,8 @@ impl Task {
     }
 
     async fn launch(&mut self, partners: &Partners) -> Result<(), NotStarted> {
-        self.shim = Some(self.spawn_shim(partners).await?);
+        let (shim, holder) = self.spawn_shim(partners).await?;
+        self.shim = Some(shim);
         let dir = self.run_dir();
         // The shim greets when the guest's namespaces and root are there.
         let (control, state) = Control::connect_within(&dir, READY_MAX)
@@ -152,6 +154,8 @@ impl Task {
             .map_err(Error::internal("connect to the guest's shim"))?;
         self.control = Some(control);
         let pid = ready(state.phase)?;
+        // The guest's process keeps the scope there now.
+        drop(holder);
         self.connect_network(pid).await?;
         self.waiting.connect(&dir).await?;
         self.record.pid = Some(self.execute().await?);
@@ -175,7 +179,10 @@ impl Task {
     }
 
     /// Writes files and plan, and starts the shim, all on a thread that may block.
-    async fn spawn_shim(&self, partners: &Partners) -> Result<std::process::Child> {
+    async fn spawn_shim(
+        &self,
+        partners: &Partners,
+    ) -> Result<(std::process::Child, Option<Holder>)> {
         let engine = Arc::clone(&self.engine);
         let record = self.record.clone();
         let partners = partners.clone();
@@ -192,8 +199,10 @@ impl Task {
                 .make_run_dir(&record.id)
                 .map_err(Error::internal("make the guest's run directory"))?;
             plan.write(&dir).map_err(Error::internal("write the launch plan"))?;
-            program::start(engine.shim.as_fd(), &dir)
-                .map_err(Error::internal("start the guest's shim"))
+            let holder = engine.hold_scope(&record)?;
+            let shim = program::start(engine.shim.as_fd(), &dir)
+                .map_err(Error::internal("start the guest's shim"))?;
+            Ok((shim, holder))
         });
         started.await.map_err(Error::internal("start the guest's shim"))?
     }

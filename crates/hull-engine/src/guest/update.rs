@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use hull_container::cgroup::CgroupError;
 use hull_container::host::disks;
@@ -61,18 +62,22 @@ impl Task {
         if !matches!(self.record.state, State::Running | State::Paused) {
             return Ok(());
         }
-        let id = self.record.id;
-        let applied = tokio::task::spawn_blocking(move || writes.update()).await;
-        applied.map_err(Error::internal("change the limits"))?.map_err(|error| {
-            Error::caused(kind(&error), format!("Cannot update container {id}"), error)
-        })
+        let (engine, record) = (Arc::clone(&self.engine), self.record.clone());
+        let applied = tokio::task::spawn_blocking(move || {
+            let changed = writes.update().map_err(|error| {
+                let doing = format!("Cannot update container {}", record.id);
+                Error::caused(kind(&error), doing, error)
+            })?;
+            engine.update_scope(&record).inspect_err(|_refused| changed.undo())
+        });
+        applied.await.map_err(Error::internal("change the limits"))?
     }
 
     /// The limits as they are recorded, into the cgroup of a guest that was taken over: a daemon may
     /// have died between the record of a change and the change.
     pub(super) async fn limit_again(&mut self) {
         let outcome = match self.limits() {
-            Ok(writes) => tokio::task::spawn_blocking(move || writes.update())
+            Ok(writes) => tokio::task::spawn_blocking(move || writes.update().map(drop))
                 .await
                 .map_err(Error::internal("apply the limits"))
                 .and_then(|applied| applied.map_err(Error::internal("apply the limits"))),

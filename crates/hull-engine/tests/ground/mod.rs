@@ -50,6 +50,7 @@ pub(crate) fn config(dir: &Path) -> Config {
         id_pool: Default::default(),
         host_users: false,
         bridge: Bridge::default(),
+        cgroup_driver: hull_engine::CgroupDriver::default(),
         cgroup_parent: dir.file_name().unwrap().to_str().unwrap().to_owned(),
         log: Default::default(),
         init: false,

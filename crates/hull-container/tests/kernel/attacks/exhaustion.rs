@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use hull_container::weakened::Defence;
 use hull_model::bytes::Bytes;
-use hull_model::limits::{Pids, Resource, Rlimit};
-use hull_model::memory::{Memory, Swap};
+use hull_model::limits::{Max, Resource, Rlimit};
+use hull_model::memory::Memory;
 
 use super::weak::{self, without};
 use crate::Test;
@@ -31,7 +31,7 @@ fn joined_and_ended(live: Live<'_>) {
 
 fn fork_bomb() {
     let mut guest = Guest::new();
-    guest.spec.limits.pids = Pids::new(24);
+    guest.spec.limits.pids = Some(Max::At(24));
     let live = guest.shell("bomb() { bomb | bomb & }; bomb; sleep 60").start().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     // In a bomb they die as fast as they are born; it burns where most of the limit is taken.
@@ -56,8 +56,7 @@ fn fork_bomb() {
 
 fn memory() {
     let mut guest = Guest::new();
-    guest.spec.limits.memory =
-        Some(Memory::new(Bytes::mib(24), Swap::UpTo(Bytes::new(0))).unwrap());
+    guest.spec.limits.memory = Memory::new(Bytes::mib(24), Max::At(0));
     let hog = "dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null";
     let live = guest.shell(&format!("while :; do {hog}; done")).start().unwrap();
     let cgroup = live.plan.cgroup.clone();
@@ -75,8 +74,7 @@ fn memory() {
 /// Empty files cost the kernel memory too, which counts as the guest's.
 fn inodes() {
     let mut guest = Guest::new();
-    guest.spec.limits.memory =
-        Some(Memory::new(Bytes::mib(16), Swap::UpTo(Bytes::new(0))).unwrap());
+    guest.spec.limits.memory = Memory::new(Bytes::mib(16), Max::At(0));
     let script =
         "i=0; while [ $i -lt 40000 ]; do : > /dev/shm/$i || exit 1; i=$((i+1)); done; echo all";
     assert_ne!(guest.shell(script).run().unwrap().output, "all\n");
