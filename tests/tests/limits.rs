@@ -205,7 +205,7 @@ fn update_changes_a_running_container_and_its_next_start() {
     update("--pids-limit 5");
     d.docker(&format!("start {id}")).ok();
     assert_eq!(says(&d, &id, ("pids", "pids.max"), "pids.max"), "5");
-    let told = d.docker(&format!("events --since 0 --until 0s --filter event=update")).run();
+    let told = d.docker("events --since 0 --until 0s --filter event=update").run();
     assert!(told.stdout.lines().count() >= 6, "{}", told.stdout);
 }
 

@@ -230,6 +230,7 @@ fn unsupported(limit: &str, needs: &'static str) -> LimitError {
     LimitError::Unsupported { limit: limit.to_owned(), needs }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "most values are made for this alone")]
 fn must(file: &str, value: impl ToString) -> Write {
     Write { file: file.to_owned(), value: value.to_string(), missing: Missing::Fail }
 }

@@ -106,11 +106,13 @@ fn kind(error: &CgroupError) -> Kind {
     match error {
         CgroupError::InUse { .. } => Kind::Conflict,
         CgroupError::Unsupported { .. } => Kind::Invalid,
-        CgroupError::Write { source, .. } => match source.kind() {
-            ErrorKind::ResourceBusy => Kind::Conflict,
-            ErrorKind::InvalidInput => Kind::Invalid,
-            _ => Kind::Internal,
-        },
+        CgroupError::Write { source, .. } if source.kind() == ErrorKind::ResourceBusy => {
+            Kind::Conflict
+        }
+        CgroupError::Write { source, .. } if source.kind() == ErrorKind::InvalidInput => {
+            Kind::Invalid
+        }
+        CgroupError::Write { .. } => Kind::Internal,
         CgroupError::Path { .. } | CgroupError::Late { .. } | CgroupError::NoController(_) => {
             Kind::Internal
         }
