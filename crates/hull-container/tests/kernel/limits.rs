@@ -172,9 +172,11 @@ fn an_update_is_all_or_nothing() {
     let live = guest.start().unwrap();
     let path = &live.plan.cgroup.directories[0].path;
     let plan = |change: &dyn Fn(&mut hull_model::limits::Limits)| {
-        let mut limits = hull_model::limits::Limits::default();
-        limits.memory = Memory::new(Bytes::mib(128), Max::At(0));
-        limits.pids = Some(Max::At(9));
+        let mut limits = hull_model::limits::Limits {
+            memory: Memory::new(Bytes::mib(128), Max::At(0)),
+            pids: Some(Max::At(9)),
+            ..Default::default()
+        };
         change(&mut limits);
         hull_container::plan::limits(&limits, path, &guest.host).unwrap()
     };
@@ -214,6 +216,7 @@ fn cgroups_of_any_depth_are_removed() {
         std::fs::create_dir(at.with_file_name("beside")).unwrap();
     }
     // At the bottom, where a walk of limited depth would not look.
+    #[expect(clippy::disallowed_methods, reason = "a process to be found and killed, nothing more")]
     let mut child = std::process::Command::new("sleep").arg("20").spawn().unwrap();
     std::fs::write(at.join("cgroup.procs"), child.id().to_string()).unwrap();
     assert!(

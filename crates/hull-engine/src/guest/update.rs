@@ -15,7 +15,9 @@ use super::task::{Message, Task};
 use crate::error::{Error, Kind, Result};
 
 /// What becomes of a spec: decided in the guest's task, so that two at once do not undo each other.
-pub(super) struct Amend(Box<dyn FnOnce(&GuestSpec) -> Result<GuestSpec> + Send>);
+pub(super) struct Amend(Box<Decide>);
+
+type Decide = dyn FnOnce(&GuestSpec) -> Result<GuestSpec> + Send;
 
 impl fmt::Debug for Amend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
