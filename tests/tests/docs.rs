@@ -68,6 +68,12 @@ fn the_guides_commands_work() {
 }
 
 #[test]
+fn the_runtimes_commands_work() {
+    need!("podman", "conmon");
+    commands_work("docs/runtime.md");
+}
+
+#[test]
 fn man_pages_and_completions_are_made_of_the_same_definitions() {
     let dir = tempfile::tempdir().unwrap();
     Tool::new(program::hull(), "man").arg(dir.path()).ok();

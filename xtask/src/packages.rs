@@ -20,7 +20,7 @@ const fn need(thing: &'static str, package: &'static str) -> Need {
 }
 
 /// What the tests use. Of these `docker` is the client only: no daemon is started.
-pub(crate) const TESTS: [Need; 19] = [
+pub(crate) const TESTS: [Need; 24] = [
     need("busybox", "busybox-static"),
     need("mmdebstrap", "mmdebstrap"),
     need("ip", "iproute2"),
@@ -37,6 +37,11 @@ pub(crate) const TESTS: [Need; 19] = [
     need("docker-registry", "docker-registry"),
     need("htpasswd", "apache2-utils"),
     need("git", "git"),
+    need("podman", "podman"),
+    need("conmon", "conmon"),
+    need("containerd", "containerd"),
+    need("runc", "runc"),
+    need("python3 -m jsonschema --version", "python3-jsonschema"),
     need("dpkg-deb", "dpkg"),
     need("cc", "gcc"),
     need("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),

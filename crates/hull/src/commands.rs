@@ -87,11 +87,22 @@ pub(crate) enum Remote {
 pub(crate) enum Local {
     /// Run the engine itself
     Daemon(Box<daemon::Args>),
+    /// Make and run containers of OCI bundles, with runc's words
+    #[command(disable_help_flag = true)]
+    Runtime(Words),
     /// Generate the completion script for a shell
     Completion(documents::Completion),
     /// Write the man pages into a directory
     #[command(hide = true)]
     Man(documents::Man),
+}
+
+/// What is for `hull_runtime` to read: it has come first already unless flags of ours were before it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Words {
+    /// Commands and flags of runc; `hull runtime --help` tells them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<std::ffi::OsString>,
 }
 
 /// Carries a command out.
@@ -102,6 +113,10 @@ pub(crate) fn dispatch(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Remote(command) => with_client(&cli.global, command),
         Command::Local(Local::Daemon(args)) => daemon::run(&args),
+        Command::Local(Local::Runtime(Words { words })) => match hull_runtime::main(words) {
+            0 => Ok(()),
+            status => Err(Failure::Status(status)),
+        },
         Command::Local(Local::Completion(args)) => documents::completion(&args),
         Command::Local(Local::Man(args)) => documents::man(&args),
     }

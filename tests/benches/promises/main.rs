@@ -61,6 +61,7 @@ type Benchmark = (&'static str, fn() -> Vec<Row>);
 
 const ALL: [Benchmark; 9] = [
     ("run", starts::run),
+    ("oci", starts::runtime),
     ("bridge", starts::bridge),
     ("exec", starts::exec),
     ("api", starts::create_and_start),

@@ -73,6 +73,28 @@ impl Bundle {
         seen
     }
 
+    /// `run` of `true` by hull's own runtime and by every other that is installed, all with the same
+    /// `config.json`.
+    pub(crate) fn same_config(&self) -> Vec<(String, f64)> {
+        let Some(proposer) = find("runc").or_else(|| find("crun")) else { return Vec::new() };
+        self.configure(&proposer, &["true"]);
+        let hull = hull_tests::program::hull().display().to_string();
+        let mut all = vec![("hull", vec![hull, "runtime".to_owned()])];
+        all.extend(runtimes().into_iter().map(|(name, path)| {
+            (name, vec![path.display().to_string()])
+        }));
+        let mut seen = Vec::new();
+        for (name, program) in all {
+            let (root, bundle) = (self.path("state"), self.path(""));
+            let id = format!("hc-{name}-{}", std::process::id());
+            let words = ["--root", &root, "run", "--bundle", &bundle, &id].map(str::to_owned);
+            let words = [program, words.to_vec()].concat();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            seen.extend(median_without_v2(COUNT, &words).map(|time| (name.to_owned(), time)));
+        }
+        seen
+    }
+
     /// `exec` of `true` by every OCI runtime that is installed.
     pub(crate) fn execs(&self) -> Vec<(String, f64)> {
         let mut seen = Vec::new();

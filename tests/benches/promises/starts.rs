@@ -27,6 +27,21 @@ pub(crate) fn run() -> Vec<Row> {
     vec![row.beside(Bundle::new().runs()).beside(engines(words))]
 }
 
+/// The runtime alone, beside others of its kind.
+pub(crate) fn runtime() -> Vec<Row> {
+    let bundle = Bundle::new();
+    let mut all = bundle.same_config();
+    if all.len() < 2 || all[0].0 != "hull" {
+        eprintln!("left out: no other runtime to compare with");
+        return Vec::new();
+    }
+    let (_, seen) = all.remove(0);
+    let crun = all.iter().find(|(name, _)| name == "crun").map(|(_, time)| *time);
+    let limit = crun.map_or(f64::INFINITY, |time| time * 1.2);
+    let promise = "hull runtime run, the same config.json (1.2 x crun)";
+    vec![Row::at_most(promise, seen, limit, "ms").beside(all)]
+}
+
 pub(crate) fn bridge() -> Vec<Row> {
     let d = daemon();
     let words = "run --rm busybox true";
