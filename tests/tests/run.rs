@@ -195,8 +195,16 @@ fn exit_statuses_of_failed_starts_are_dockers() {
     let d = daemon!();
     let missing = d.docker("run --network none --name xx busybox /no/such/program").fails(127);
     assert!(missing.contains("/no/such/program"), "{missing}");
-    assert_eq!(d.inspect("xx")["State"]["Running"], false);
-    assert_eq!(d.inspect("xx")["State"]["ExitCode"], 127);
+    let state = &d.inspect("xx")["State"];
+    assert_eq!((&state["Status"], &state["ExitCode"]), (&"created".into(), &127.into()));
+    assert!(state["Error"].as_str().unwrap().contains("/no/such/program"), "{state}");
+    for time in ["StartedAt", "FinishedAt"] {
+        assert_eq!(state[time], "0001-01-01T00:00:00Z");
+    }
+    let died = "events --since 1 --until 0s --filter event=die --filter container=xx";
+    assert_eq!(d.docker(died).ok(), "", "what never lived does not die");
+    assert!(d.docker("start xx").fails(1).contains("/no/such/program"));
+    assert_eq!(d.docker("ps -a --filter status=created --format {{.Names}}").ok(), "xx");
     let missing = d.docker("run --rm --network none busybox no-such-program").fails(127);
     assert!(missing.contains("no-such-program"), "{missing}");
     let refused = d.docker("run --rm --network none busybox /etc/passwd").fails(126);

@@ -1,6 +1,6 @@
 //! Containers with a terminal, as a person uses them.
 
-use hull_tests::daemon;
+use hull_tests::{daemon, eventually};
 
 #[test]
 fn a_shell_in_a_terminal_answers_and_ends_with_its_status() {
@@ -64,6 +64,24 @@ fn the_detach_keys_leave_the_container_running() {
     again.write("\x01d");
     again.finish();
     assert_eq!(d.inspect("kept")["State"]["Running"], true);
+    let mut exec = d.docker_terminal(&["exec", "-it", "kept", "sh"]);
+    exec.expect("# ");
+    exec.write("\x10\x11");
+    exec.finish();
+    // Each is told, with which exec it was.
+    let told = |event: &str| {
+        let words =
+            format!("events --since 1 --until 0s --filter container=kept --filter event={event}");
+        d.docker(&format!("{words} --format '{{{{.Action}}}} {{{{.Actor.Attributes.execID}}}}'"))
+            .ok()
+    };
+    eventually("both are told", || (told("detach").lines().count() == 2).then_some(()));
+    eventually("the exec's, too", || {
+        let told = told("exec_detach");
+        let id = told.strip_prefix("exec_detach ")?;
+        (id.len() == 64 && d.get(&format!("/exec/{id}/json")).json()["Running"] == true)
+            .then_some(())
+    });
 }
 
 #[test]

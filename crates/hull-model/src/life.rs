@@ -1,8 +1,8 @@
 //! The life of a guest, as a table.
 //!
 //! ```text
-//!            ┌──────────── Failed ───────────┐
-//!            ▼                               │
+//!    ┌───── Failed ──────┐
+//!    ▼                   │
 //! Created ──Start──▶ Starting ──Started──▶ Running ──Pause──▶ Paused
 //!    │        ▲          │                  │   ▲─────Resume─────┘
 //!    │        │          └─────── Died ─────┴──────▶ Exited ──Start──▶ Starting
@@ -44,7 +44,9 @@ pub enum Event {
     Pause,
     /// A user asks to thaw.
     Resume,
-    /// The guest's first process ended, or could not be started.
+    /// A guest that has never run could not be started.
+    Failed,
+    /// The guest's first process ended, or could not be started again.
     Died(Exit),
     /// A user asks to delete it.
     Remove,
@@ -100,6 +102,7 @@ impl Event {
             Self::Started => "report as started",
             Self::Pause => "pause",
             Self::Resume => "unpause",
+            Self::Failed => "report as not started",
             Self::Died(_) => "report as ended",
             Self::Remove => "remove",
         }
@@ -114,12 +117,13 @@ pub fn step(state: State, event: Event) -> Result<(State, Option<Action>), Refus
         (E::Started, S::Starting) => Ok((S::Running, None)),
         (E::Pause, S::Running) => Ok((S::Paused, Some(A::Freeze))),
         (E::Resume, S::Paused) => Ok((S::Running, Some(A::Thaw))),
+        (E::Failed, S::Starting) => Ok((S::Created, Some(A::Release))),
         (E::Died(exit), S::Starting | S::Running | S::Paused) => {
             Ok((S::Exited(exit), Some(A::Release)))
         }
         (E::Remove, S::Created | S::Exited(_) | S::Removing) => Ok((S::Removing, Some(A::Delete))),
         // Names every event, so that a new one does not compile until it has its rows.
-        (E::Start | E::Started | E::Pause | E::Resume | E::Died(_) | E::Remove, _) => {
+        (E::Start | E::Started | E::Pause | E::Resume | E::Failed | E::Died(_) | E::Remove, _) => {
             Err(Refused { state, event })
         }
     }
@@ -143,6 +147,15 @@ mod tests {
         for state in [State::Starting, State::Running, State::Paused] {
             let next = step(state, Event::Died(EXIT));
             assert_eq!(next, Ok((State::Exited(EXIT), Some(Action::Release))));
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_fails_leaves_a_created_guest() {
+        let next = step(State::Starting, Event::Failed);
+        assert_eq!(next, Ok((State::Created, Some(Action::Release))));
+        for state in [State::Created, State::Running, State::Paused, State::Exited(EXIT)] {
+            assert!(step(state, Event::Failed).is_err(), "{state:?}");
         }
     }
 

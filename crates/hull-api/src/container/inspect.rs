@@ -200,7 +200,8 @@ fn state(record: &GuestRecord) -> StateBody {
         exit_code: exit_code(record),
         error: record.error.clone(),
         started_at: time(record.started),
-        finished_at: time(record.exit.map(|exit| exit.at)),
+        // What never ran has not finished, whatever became of its start.
+        finished_at: time(record.exit.filter(|_| record.started.is_some()).map(|exit| exit.at)),
         health: health(record).map(HealthBody::of),
     }
 }

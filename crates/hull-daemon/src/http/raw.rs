@@ -35,7 +35,15 @@ pub(crate) struct Raw {
     /// packet with the head, so a process must not write before.
     pub(crate) stream: Opened,
     /// The keys that end it from the client's side; only terminals have them.
-    pub(crate) detach: Option<DetachKeys>,
+    pub(crate) detach: Option<Detaching>,
+}
+
+/// How a client leaves without ending anything.
+pub(crate) struct Detaching {
+    /// What it types.
+    pub(crate) keys: DetachKeys,
+    /// Tells others that it did.
+    pub(crate) tell: Box<dyn FnOnce() + Send>,
 }
 
 impl fmt::Debug for Raw {
@@ -92,8 +100,12 @@ impl Raw {
         to_client.write_all(self.head.as_bytes()).await?;
         to_client.flush().await?;
         let (from_guest, to_guest) = tokio::io::split(self.stream.await);
+        let (keys, tell) = match self.detach {
+            Some(Detaching { keys, tell }) => (Some(keys), Some(tell)),
+            None => (None, None),
+        };
         let ended = {
-            let input = input(early.as_ref().chain(from_client), to_guest, self.detach);
+            let input = input(early.as_ref().chain(from_client), to_guest, keys);
             let mut output = std::pin::pin!(output(from_guest, &mut to_client));
             tokio::select! {
                 ended = &mut output => ended,
@@ -103,7 +115,10 @@ impl Raw {
                         ended = &mut output => ended,
                         () = hung_up(&watched) => Ok(()),
                     },
-                    InputEnd::Detached => Ok(()),
+                    InputEnd::Detached => {
+                        tell.into_iter().for_each(|tell| tell());
+                        Ok(())
+                    }
                 },
             }
         };

@@ -101,8 +101,9 @@ async fn fake(
     }
 }
 
-fn detach_keys() -> hull_api::stream::DetachKeys {
-    hull_api::stream::DetachKeys::parse("ctrl-q").unwrap()
+fn detach_keys() -> super::raw::Detaching {
+    let keys = hull_api::stream::DetachKeys::parse("ctrl-q").unwrap();
+    super::raw::Detaching { keys, tell: Box::new(|| ()) }
 }
 
 const ATTACH: &str =

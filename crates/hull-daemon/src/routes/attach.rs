@@ -10,7 +10,7 @@ use super::{Answer, App, Call};
 use crate::http::answer::{Failure, Outcome};
 use crate::http::body::ByteStream;
 use crate::http::bridge::Reader;
-use crate::http::raw::{Opened, Opening, Raw, Stream};
+use crate::http::raw::{Detaching, Opened, Opening, Raw, Stream};
 
 /// Connects the client with the guest's streams.
 pub(super) async fn answer(app: &App, guest: &Guest, call: Call) -> Answer {
@@ -28,7 +28,9 @@ pub(super) async fn answer(app: &App, guest: &Guest, call: Call) -> Answer {
     let tty = guest.record().spec.streams.tty;
     let past = if logs { Some(super::logs::past(guest, request, tty).await?) } else { None };
     let streams = if live { Some(guest.attach(request).await?) } else { None };
-    let detach = (tty && request.stdin).then_some(keys);
+    let told = guest.clone();
+    let detach = (tty && request.stdin)
+        .then(|| Detaching { keys, tell: Box::new(move || told.client_detached()) });
     let past = past.unwrap_or_else(|| Box::pin(futures_util::stream::empty()));
     let stream = Box::pin(std::future::ready(after(past, streams)));
     Ok(raw(Takeover { version, headers: &headers, tty, detach }, stream))
@@ -44,7 +46,7 @@ pub(super) struct Takeover<'a> {
     pub(super) version: ApiVersion,
     pub(super) headers: &'a HeaderMap,
     pub(super) tty: bool,
-    pub(super) detach: Option<DetachKeys>,
+    pub(super) detach: Option<Detaching>,
 }
 
 /// The connection as what `stream` opens.

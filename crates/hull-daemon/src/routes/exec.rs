@@ -12,6 +12,7 @@ use super::table::Exec;
 use super::{Answer, App, Call};
 use crate::http::answer::{Failure, json, json_with, ok};
 use crate::http::body::ByteStream;
+use crate::http::raw::Detaching;
 
 /// Prepares a process in a guest.
 pub(super) async fn create(app: &App, guest: &Guest, call: Call) -> Answer {
@@ -60,7 +61,12 @@ async fn start(app: &App, guest: &Guest, id: ExecId, call: Call) -> Answer {
     let streams = spec.streams;
     let [stdin, stdout, stderr] = streams.attach;
     let request = AttachRequest { stdin: stdin && streams.stdin, stdout, stderr };
-    let detach = if streams.tty && request.stdin { Some(keys(&spec.detach_keys)?) } else { None };
+    let detach = if streams.tty && request.stdin {
+        let (keys, told) = (keys(&spec.detach_keys)?, guest.clone());
+        Some(Detaching { keys, tell: Box::new(move || told.client_detached_from(id)) })
+    } else {
+        None
+    };
     may_start(guest, id)?;
     let (guest, tty) = (guest.clone(), streams.tty);
     let stream = Box::pin(async move {

@@ -110,9 +110,10 @@ impl Task {
     async fn undo_start(&mut self) {
         tracing::info!(guest = %self.record.id, "undoing a start that was cut short");
         let held = self.release().await;
-        self.record.state = match self.record.exit {
-            Some(exit) => State::Exited(exit),
-            None => State::Created,
+        self.record.state = match (self.record.exit, self.record.started) {
+            (Some(exit), Some(_)) => State::Exited(exit),
+            // Never started, or with an exit that is the failure of the start before.
+            (None | Some(_), _) => State::Created,
         };
         self.save_logged().await;
         self.give_back(held);
@@ -168,7 +169,7 @@ impl Task {
             self.record.restarting = true;
             self.restart_at = Some(Instant::now());
             self.show();
-        } else if self.record.spec.auto_remove && matches!(self.record.state, State::Exited(_)) {
+        } else if self.record.spec.auto_remove && self.record.exit.is_some() {
             self.remove_automatically().await;
         }
     }

@@ -66,20 +66,14 @@ impl Task {
         }
     }
 
-    /// The end of a start that failed: whoever asked for it decides what comes next.
-    pub(super) async fn record_end(&mut self, mut exit: Exit, delay: Option<Duration>) {
+    async fn record_end(&mut self, mut exit: Exit, delay: Option<Duration>) {
         let news = exit.oom_killed && !self.record.out_of_memory;
         exit.oom_killed |= self.record.out_of_memory;
         if self.advance(Event::Died(exit)).is_err() {
             tracing::warn!(guest = %self.record.id, "ended more than once");
             return;
         }
-        self.exits += 1;
-        self.execs.end_all();
-        self.end_health();
-        let held = self.release().await;
-        self.record.exit = Some(exit);
-        self.record.restarting = delay.is_some();
+        let held = self.settle(exit, delay).await;
         // Told before it is shown: whoever waits for the end has then seen the news of it.
         if news {
             self.publish("oom", &[]);
@@ -89,6 +83,36 @@ impl Task {
         self.give_back(held);
         tracing::info!(guest = %self.record.id, code = exit.code, "ended");
         self.restart_at = delay.map(|delay| Instant::now() + delay);
+    }
+
+    /// A start failed: whoever asked for it decides what comes next. As in Docker, a guest that has
+    /// never run stays `created`, with code and reason, and nobody is told that it died.
+    pub(super) async fn record_failed_start(&mut self, code: u8) {
+        let exit = Exit { code, oom_killed: false, at: now() };
+        let ran_before = self.record.started.replace(exit.at);
+        let delay = if self.record.restarting { self.restart_delay(exit) } else { None };
+        self.record.started = ran_before;
+        let event = if ran_before.is_some() { Event::Died(exit) } else { Event::Failed };
+        if self.advance(event).is_err() {
+            tracing::warn!(guest = %self.record.id, "failed to start, but does not start");
+            return;
+        }
+        let held = self.settle(exit, delay).await;
+        self.save_logged().await;
+        self.give_back(held);
+        tracing::info!(guest = %self.record.id, code, "not started");
+        self.restart_at = delay.map(|delay| Instant::now() + delay);
+    }
+
+    /// What is the same after every end: nothing of the guest is left but what the record says.
+    async fn settle(&mut self, exit: Exit, delay: Option<Duration>) -> Held {
+        self.exits += 1;
+        self.execs.end_all();
+        self.end_health();
+        let held = self.release().await;
+        self.record.exit = Some(exit);
+        self.record.restarting = delay.is_some();
+        held
     }
 
     /// After a start of the policy that was refused before anything happened: as if it had failed.

@@ -110,6 +110,20 @@ impl Guest {
         self.ask(|reply| Message::Attach(request, reply)).await
     }
 
+    /// Tells that a client of [`Self::attach`] left by its detach keys.
+    pub fn client_detached(&self) {
+        if let Some(engine) = self.0.engine.upgrade() {
+            engine.publish(&self.record(), "detach", &[]);
+        }
+    }
+
+    /// The same of a client of an exec.
+    pub fn client_detached_from(&self, id: ExecId) {
+        if let Some(engine) = self.0.engine.upgrade() {
+            engine.publish(&self.record(), "exec_detach", &[("execID", id.to_string())]);
+        }
+    }
+
     /// What it wrote.
     pub async fn logs(&self, query: LogQuery) -> Result<LogStream> {
         let watch = self.0.watch.clone();

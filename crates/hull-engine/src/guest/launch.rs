@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hull_model::exit::Exit;
 use hull_model::life::{self, State};
 use hull_model::log::LogConfig;
 use hull_model::namespace::{HostUser, Network};
@@ -52,7 +51,7 @@ impl Task {
         self.start().await
     }
 
-    /// Starts the guest. If that fails it is ended, with Docker's code and the reason.
+    /// Starts the guest. If that fails it has Docker's code and the reason.
     pub(super) async fn start(&mut self) -> Result<()> {
         let before = self.record.clone();
         // Two overlays must not write into one directory.
@@ -237,10 +236,7 @@ impl Task {
             ended.unwrap_or_else(|error| tracing::warn!(%error, "cannot end a shim"));
         }
         self.record.error = failed.error.to_string();
-        self.record.started = Some(now());
-        let exit = Exit { code: failed.code, oom_killed: false, at: now() };
-        let delay = if self.record.restarting { self.restart_delay(exit) } else { None };
-        self.record_end(exit, delay).await;
+        self.record_failed_start(failed.code).await;
     }
 }
 
