@@ -165,7 +165,8 @@ fn name(of: &str) -> String {
 fn containerd_runs_containers_on_hull() {
     need!("containerd", "ctr");
     let containerd = Containerd::start();
-    let run = |words: &str| containerd.run("--rm", &name("run")).arg("sh").arg("-c").arg(words).run();
+    let run =
+        |words: &str| containerd.run("--rm", &name("run")).arg("sh").arg("-c").arg(words).run();
     let done = run("echo hello; id -u");
     assert_eq!((done.status, done.stdout.as_str()), (0, "hello\n0\n"), "{done:?}");
     assert_eq!(run("exit 7").status, 7);

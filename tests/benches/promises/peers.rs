@@ -80,9 +80,9 @@ impl Bundle {
         self.configure(&proposer, &["true"]);
         let hull = hull_tests::program::hull().display().to_string();
         let mut all = vec![("hull", vec![hull, "runtime".to_owned()])];
-        all.extend(runtimes().into_iter().map(|(name, path)| {
-            (name, vec![path.display().to_string()])
-        }));
+        all.extend(
+            runtimes().into_iter().map(|(name, path)| (name, vec![path.display().to_string()])),
+        );
         let mut seen = Vec::new();
         for (name, program) in all {
             let (root, bundle) = (self.path("state"), self.path(""));
