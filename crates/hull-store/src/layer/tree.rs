@@ -123,7 +123,7 @@ impl Tree {
         };
         let missing = |what, id| {
             io::Error::new(
-                io::ErrorKind::InvalidInput,
+                io::ErrorKind::InvalidData,
                 format!("the container's user namespace has no {what} {id}"),
             )
         };
