@@ -135,6 +135,7 @@ impl Files {
 
     /// Writes all its files, without what is mounted, as an archive. Blocks.
     pub fn export(&self, out: impl Write) -> Result<()> {
+        self.may_start();
         let (upper, mut layers) = self.layers()?;
         let _lease = self.lease_layers()?;
         layers.insert(0, upper);

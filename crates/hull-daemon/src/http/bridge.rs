@@ -3,13 +3,16 @@
 use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::Stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::body::ByteStream;
 
@@ -17,6 +20,9 @@ use super::body::ByteStream;
 const PIECES_MAX: usize = 8;
 /// How much is written before it is passed on.
 const PIECE: usize = 64 << 10;
+/// How long a client may neither send nor take anything: long enough for one who pages through an
+/// archive, but what it holds (threads, mounts, layers) is not its own for ever.
+const STALLED_MAX: Duration = Duration::from_secs(600);
 
 /// What a client uploads, for a thread that reads.
 #[derive(Debug)]
@@ -30,18 +36,25 @@ pub(crate) struct Upload {
 pub(crate) struct Pump {
     body: Incoming,
     pieces: mpsc::Sender<io::Result<Bytes>>,
+    patience: Duration,
 }
 
 /// A body as something to read and something to poll meanwhile.
 pub(crate) fn upload(body: Incoming) -> (Upload, Pump) {
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    (Upload { pieces, current: Bytes::new(), ended: false }, Pump { body, pieces: sender })
+    let pump = Pump { body, pieces: sender, patience: STALLED_MAX };
+    (Upload { pieces, current: Bytes::new(), ended: false }, pump)
 }
 
 impl Pump {
     /// Moves everything, and then the end; or the failure that stands for it.
     pub(crate) async fn run(mut self) {
-        while let Some(frame) = self.body.frame().await {
+        loop {
+            let Ok(frame) = timeout(self.patience, self.body.frame()).await else {
+                self.pieces.send(Err(stalled("sent", self.patience))).await.ok();
+                return;
+            };
+            let Some(frame) = frame else { break };
             let piece = match frame.map(|frame| frame.into_data()) {
                 // An empty piece would be the end.
                 Ok(Ok(data)) if !data.is_empty() => Ok(data),
@@ -94,12 +107,21 @@ impl Read for Upload {
 pub(crate) struct Download {
     pieces: mpsc::Sender<Bytes>,
     current: BytesMut,
+    patience: Duration,
+    /// Keeps the time while the thread waits.
+    runtime: Handle,
 }
 
-/// Something to write, and what comes of it.
+/// Something to write, and what comes of it. Called on the runtime.
 pub(crate) fn download() -> (Download, mpsc::Receiver<Bytes>) {
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-    (Download { pieces, current: BytesMut::with_capacity(PIECE) }, receiver)
+    let (current, runtime) = (BytesMut::with_capacity(PIECE), Handle::current());
+    (Download { pieces, current, patience: STALLED_MAX, runtime }, receiver)
+}
+
+fn stalled(what: &str, patience: Duration) -> io::Error {
+    let text = format!("the client {what} nothing for {} seconds", patience.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 impl Write for Download {
@@ -117,8 +139,12 @@ impl Write for Download {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.current, BytesMut::with_capacity(PIECE));
-        let gone = |_client_left| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.pieces.blocking_send(piece.freeze()).map_err(gone)
+        let (patience, sent) = (self.patience, self.pieces.send(piece.freeze()));
+        match self.runtime.block_on(async { timeout(patience, sent).await }) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_client_left)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_elapsed) => Err(stalled("took", self.patience)),
+        }
     }
 }
 
@@ -184,6 +210,17 @@ mod tests {
         drop(pieces);
         let refused = std::thread::spawn(move || writer.write_all(&vec![7; 2 * PIECE]));
         assert_eq!(refused.join().unwrap().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_nothing_is_not_waited_for_for_ever() {
+        let (mut writer, pieces) = download();
+        writer.patience = Duration::from_millis(20);
+        let written = tokio::task::spawn_blocking(move || writer.write_all(&vec![7; 20 * PIECE]));
+        let error = written.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("took nothing"), "{error}");
+        assert_eq!(pieces.len(), PIECES_MAX);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hull_container::files::{self, Bind, Missing};
 use hull_model::life::State;
@@ -27,7 +27,7 @@ pub struct Files {
     /// What the client calls it.
     name: String,
     /// Keeps a guest that does not run from being started.
-    _ended: Option<OwnedRwLockReadGuard<()>>,
+    ended: Mutex<Option<OwnedRwLockReadGuard<()>>>,
 }
 
 /// What is to be done with files.
@@ -39,7 +39,7 @@ pub(super) enum Access {
 
 impl Guest {
     /// Access to its files; `name` stands for it in messages. It is not started, if it does not run,
-    /// until that is dropped.
+    /// until that is dropped or only read.
     pub async fn files(&self, name: &str) -> Result<Files> {
         let engine = self.engine()?;
         let ended = self.writers().read_owned().await;
@@ -48,9 +48,9 @@ impl Guest {
             let text = format!("container {} is marked for removal: its files are gone", record.id);
             return Err(Error::new(Kind::Conflict, text));
         }
-        let ended = (!record.state.is_alive()).then_some(ended);
+        let ended = Mutex::new((!record.state.is_alive()).then_some(ended));
         let (guest, name) = (self.clone(), name.to_owned());
-        Ok(Files { engine, guest, record, name, _ended: ended })
+        Ok(Files { engine, guest, record, name, ended })
     }
 }
 
@@ -112,16 +112,25 @@ impl Files {
         let binds = self.binds();
         let ids = Ids::default();
         let work = |root: BorrowedFd<'_>| work(root, &ids);
-        if access == Access::Read {
-            let root = self.read_only()?;
-            // A place that was never made, as nobody started it yet, can only be made by writing.
-            if files::has_places(&root, &binds).map_err(of_shim)? {
-                let how = (Missing::Skip, true);
-                return files::assembled(&root, &binds, how, work).map_err(of_shim);
-            }
+        if access == Access::Write {
+            let how = (Missing::Make, self.record.spec.root_read_only);
+            return files::assembled(&self.writable()?, &binds, how, work).map_err(of_shim);
         }
-        let how = (Missing::Make, self.record.spec.root_read_only || access == Access::Read);
-        files::assembled(&self.writable()?, &binds, how, work).map_err(of_shim)
+        let mut root = self.read_only()?;
+        // A place that was never made, as nobody started it yet, can only be made by writing.
+        if !files::has_places(&root, &binds).map_err(of_shim)? {
+            let how = (Missing::Make, true);
+            files::assembled(&self.writable()?, &binds, how, |_| ()).map_err(of_shim)?;
+            root = self.read_only()?;
+        }
+        self.may_start();
+        files::assembled(&root, &binds, (Missing::Skip, true), work).map_err(of_shim)
+    }
+
+    /// From here on its files are only read: a client that is slow to take them keeps nobody from
+    /// starting it.
+    pub(super) fn may_start(&self) {
+        drop(self.ended.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     fn read_only(&self) -> Result<OwnedFd> {

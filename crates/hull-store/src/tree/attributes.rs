@@ -67,7 +67,10 @@ pub(crate) fn write(
     ids: &Ids,
 ) -> rustix::io::Result<()> {
     for (name, value) in attributes.iter().filter(|(name, _)| wanted(name)) {
-        let shifted = if name == CAPABILITY { Some(placed(value, ids)) } else { None };
+        let shifted = match name == CAPABILITY {
+            true => Some(placed(value, ids).ok_or(Errno::INVAL)?),
+            false => None,
+        };
         let value = shifted.as_ref().unwrap_or(value);
         match fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {
             Ok(()) => {}
@@ -89,12 +92,13 @@ fn archived(value: &[u8], ids: &Ids) -> Option<Vec<u8>> {
     Some(if inside == 0 { without_root(value) } else { with_root(value, inside) })
 }
 
-/// A capability as the host is to write it.
-fn placed(value: &[u8], ids: &Ids) -> Vec<u8> {
-    match root_of(value).and_then(|root| ids.users.outside(root)) {
-        Some(outside) => with_root(value, outside),
-        None => value.to_vec(),
-    }
+/// A capability as the host is to write it; `None` if it is for somebody who is not inside. One that
+/// names nobody is for root inside, and never for the host's.
+fn placed(value: &[u8], ids: &Ids) -> Option<Vec<u8>> {
+    let short = value.len() == SHORT && value[3] == REVISION_2;
+    let Some(root) = root_of(value).or(short.then_some(0)) else { return Some(value.to_vec()) };
+    let outside = ids.users.outside(root)?;
+    Some(if short && outside == 0 { value.to_vec() } else { with_root(value, outside) })
 }
 
 fn root_of(value: &[u8]) -> Option<u32> {
@@ -112,6 +116,7 @@ fn without_root(value: &[u8]) -> Vec<u8> {
 
 fn with_root(value: &[u8], root: u32) -> Vec<u8> {
     let mut long = value[..SHORT].to_vec();
+    long[3] = REVISION_3;
     long.extend_from_slice(&root.to_le_bytes());
     long
 }
@@ -126,17 +131,16 @@ mod tests {
         let ids = Ids { users, ..Ids::default() };
         let mut short = vec![7_u8; SHORT];
         short[3] = REVISION_2;
-        let long = |root: u32| {
-            let mut long = with_root(&short, root);
-            long[3] = REVISION_3;
-            long
-        };
+        let long = |root: u32| with_root(&short, root);
         assert_eq!(archived(&short, &ids), Some(short.clone()));
         assert_eq!(archived(&long(100_000), &ids), Some(short.clone()));
         assert_eq!(archived(&long(100_500), &ids), Some(long(500)));
         assert_eq!(archived(&long(5), &ids), None);
-        assert_eq!(placed(&long(500), &ids), long(100_500));
-        assert_eq!(placed(&short, &ids), short);
+        assert_eq!(placed(&long(500), &ids), Some(long(100_500)));
+        assert_eq!(placed(&long(70_000), &ids), None);
+        // Of root inside, who is not the host's.
+        assert_eq!(placed(&short, &ids), Some(long(100_000)));
+        assert_eq!(placed(&short, &Ids::default()), Some(short.clone()));
         for odd in [&b""[..], b"abc", &[3; LONG]] {
             placed(odd, &ids);
             archived(odd, &ids);

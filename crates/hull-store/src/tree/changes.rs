@@ -162,13 +162,12 @@ impl Visit for Comparison<'_> {
             // It becomes one if there is something in it.
             None => is_made,
         };
-        if !same {
-            self.tell_way(dir, kind)?;
+        let told = self.tell_entered(dir, (!same).then_some(kind));
+        if told.is_err() {
+            // The walk does not go into it, and goes on with the next.
+            self.leave(dir, name)?;
         }
-        if is_opaque(dir)? {
-            self.tell_hidden(dir)?;
-        }
-        Ok(())
+        told
     }
 
     fn leave(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> io::Result<()> {
@@ -232,6 +231,15 @@ impl Comparison<'_> {
         self.tell_parents(self.levels.len())?;
         let path = self.full(name);
         (self.tell)(&Entry { path: &path, kind, at: At::Name(dir, name) })
+    }
+
+    /// Tells what there is to tell of the directory that was just entered: what it is, unless it is
+    /// as below, and what it hides.
+    fn tell_entered(&mut self, dir: BorrowedFd<'_>, kind: Option<ChangeKind>) -> io::Result<()> {
+        if let Some(kind) = kind {
+            self.tell_way(dir, kind)?;
+        }
+        if is_opaque(dir)? { self.tell_hidden(dir) } else { Ok(()) }
     }
 
     /// Tells the directory that was just entered, after those it is in.
@@ -433,5 +441,24 @@ mod tests {
         ground.make("upper", &["etc/mine"]);
         assert_eq!(ground.changes(&made), ["A /etc", "A /etc/mine"]);
         assert_eq!(ground.members(&made), ["etc/", "etc/mine"]);
+    }
+
+    #[test]
+    fn a_directory_that_is_moved_meanwhile_does_not_lend_its_name_to_others() {
+        let ground = Ground::new();
+        ground.make("below", &["p/q/"]);
+        ground.make("upper", &["p/f", "p/q/r/g", "zz/h"]);
+        ground.settle(&["p/q"]);
+        let upper = ground.dir.path().join("upper");
+        let mut seen = Vec::new();
+        compare(&upper, ground.below(), &[], &mut |entry| {
+            seen.push(String::from_utf8(entry.path.to_vec()).unwrap());
+            if entry.path == b"p/f" {
+                fs::rename(upper.join("p"), upper.join("moved"))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, ["p", "p/f", "zz", "zz/h"]);
     }
 }
