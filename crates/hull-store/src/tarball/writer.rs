@@ -202,7 +202,12 @@ mod tests {
         for (member, data) in members {
             match member.kind {
                 MemberKind::File => writer.file(member, &mut data.as_slice()).unwrap(),
-                _ => writer.member(member).unwrap(),
+                MemberKind::Directory
+                | MemberKind::Symlink(_)
+                | MemberKind::Hardlink(_)
+                | MemberKind::Char(..)
+                | MemberKind::Block(..)
+                | MemberKind::Fifo => writer.member(member).unwrap(),
             }
         }
         let bytes = writer.finish().unwrap();
