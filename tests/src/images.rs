@@ -217,15 +217,35 @@ fn publish(path: &Path, bytes: &[u8]) {
 /// # Panics
 /// If mmdebstrap fails.
 pub fn debian_python() -> PathBuf {
-    let path = cache().join("debian-python.tar");
-    let lock = File::create(cache().join("debian-python.lock")).unwrap();
+    debian("debian-python", "python3")
+}
+
+/// One with what people run in it: a database, a web server, programs that change the user.
+///
+/// # Panics
+/// If mmdebstrap fails.
+pub fn debian_services() -> PathBuf {
+    debian(
+        "debian-services",
+        "postgresql,nginx-light,sudo,cron,curl,iputils-ping,libcap2-bin,procps,e2fsprogs,fuse2fs",
+    )
+}
+
+fn debian(name: &str, packages: &str) -> PathBuf {
+    let path = cache().join(format!("{name}.tar"));
+    let lock = File::create(cache().join(format!("{name}.lock"))).unwrap();
     lock.lock().unwrap();
     if !path.exists() {
-        let draft = cache().join("debian-python.draft.tar");
-        let packages = "--variant=minbase --include=python3";
-        let done = Tool::new("timeout", &format!("600 mmdebstrap --quiet {packages} bookworm"))
+        let draft = cache().join(format!("{name}.draft.tar"));
+        let lean = ["doc", "man", "locale"]
+            .map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
+        let words = format!(
+            "1800 mmdebstrap --quiet --variant=minbase {} --include={packages} bookworm",
+            lean.join(" ")
+        );
+        let done = Tool::new("timeout", &words)
             .arg(&draft)
-            .run_within(std::time::Duration::from_secs(620));
+            .run_within(std::time::Duration::from_secs(1_820));
         assert_eq!(done.status, 0, "{done:?}");
         fs::rename(&draft, &path).unwrap();
     }

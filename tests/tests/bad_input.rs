@@ -314,7 +314,9 @@ fn broken_http_is_answered_or_dropped() {
 
 #[test]
 fn no_free_ids_is_said_and_freed_ids_are_used_again() {
-    let arguments = "--userns-pool 1000000000:1".to_owned();
+    // Of this process alone: ranges are the host's, not the daemon's.
+    let base = 1_000_000_000 + std::process::id() % 10_000 * 65_536;
+    let arguments = format!("--userns-pool {base}:1");
     let d = daemon!(Settings { arguments, ..Settings::default() });
     let only = d.run_detached("busybox sleep 1000");
     let why = d.docker("run --rm --network none busybox true").fails(125);

@@ -74,6 +74,11 @@ fn the_runtimes_commands_work() {
 }
 
 #[test]
+fn the_commands_about_user_namespaces_work() {
+    commands_work("docs/user-namespaces.md");
+}
+
+#[test]
 fn man_pages_and_completions_are_made_of_the_same_definitions() {
     let dir = tempfile::tempdir().unwrap();
     Tool::new(program::hull(), "man").arg(dir.path()).ok();

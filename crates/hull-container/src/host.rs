@@ -28,6 +28,9 @@ pub struct HostFacts {
     pub user_namespaces: bool,
     /// Which limits can be kept.
     pub limits: Supported,
+    /// Why guests' layers cannot have their owners mapped, if they cannot ([`crate::owners`]): then
+    /// guests run in the host's user namespace.
+    pub unmappable: Option<String>,
     /// `/sys/devices/system/cpu/cpu*/thermal_throttle`, which Docker hides since they tell what
     /// neighbours do.
     pub thermal_throttle: Vec<String>,
@@ -74,6 +77,7 @@ impl HostFacts {
             user_namespaces: number("/proc/sys/user/max_user_namespaces")
                 .is_some_and(|max| max > 0),
             limits,
+            unmappable: None,
             thermal_throttle: thermal_throttle(),
         })
     }

@@ -15,6 +15,8 @@ pub mod hook;
 #[cfg(feature = "plan")]
 pub mod host;
 pub mod launch;
+#[cfg(feature = "plan")]
+pub mod owners;
 pub mod plan;
 mod process;
 pub mod rdt;

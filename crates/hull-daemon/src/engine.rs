@@ -3,7 +3,8 @@
 use hull_engine::{Bridge, CgroupDriver, Config, RegistryConfig};
 use hull_model::limits::Rlimit;
 
-use crate::config::{Settings, UsersDefault};
+use crate::config::Settings;
+use crate::identities::Identities;
 
 /// Where guests' cgroups are by default, as `/docker` with Docker.
 const CGROUP_PARENT: &str = "hull";
@@ -15,7 +16,11 @@ const MIRRORED: &str = "docker.io";
 /// The configuration of an engine.
 ///
 /// `descriptors` is for guests that do not limit their open files; a configured default goes first.
-pub(crate) fn config(settings: &Settings, descriptors: Option<Rlimit>) -> Config {
+pub(crate) fn config(
+    settings: &Settings,
+    identities: Identities,
+    descriptors: Option<Rlimit>,
+) -> Config {
     let mut rlimits = settings.ulimits.clone();
     if let Some(limit) = descriptors
         && rlimits.iter().all(|known| known.resource != limit.resource)
@@ -25,8 +30,9 @@ pub(crate) fn config(settings: &Settings, descriptors: Option<Rlimit>) -> Config
     Config {
         data_root: settings.data_root.clone(),
         exec_root: settings.exec_root.clone(),
-        id_pool: settings.id_pool,
-        host_users: settings.users == UsersDefault::Host,
+        id_pool: identities.pool,
+        ids_taken: identities.taken,
+        users: identities.users,
         bridge: Bridge {
             disabled: settings.bridge_disabled,
             address: settings.bridge_address,

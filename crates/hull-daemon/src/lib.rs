@@ -5,6 +5,7 @@
 mod config;
 mod engine;
 mod http;
+mod identities;
 mod listen;
 mod log;
 mod notify;

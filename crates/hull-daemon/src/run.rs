@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::{ConfigError, Flags, Settings};
+use crate::identities::{Identities, IdentitiesError};
 use crate::listen::{ListenError, Listener, accept};
 use crate::notify::{News, tell};
 use crate::pidfile::{PidFile, PidFileError};
@@ -36,6 +37,9 @@ pub(crate) enum DaemonError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// There are no ids for guests.
+    #[error(transparent)]
+    Identities(#[from] IdentitiesError),
     /// A root directory cannot be used.
     #[error(transparent)]
     Root(#[from] RootError),
@@ -79,6 +83,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), DaemonError> {
     }
     // Files whose mode matters are made with it; what is left must not depend on who started us.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let identities = Identities::read(&settings)?;
     let descriptors = raise_descriptors();
     let group = group(settings.group.as_deref())?;
     let passage = if group.is_some() { Passage::Open } else { Passage::Closed };
@@ -93,7 +98,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(DaemonError::Runtime)?;
-    let ended = runtime.block_on(Box::pin(live(settings, group, descriptors)));
+    let ended = runtime.block_on(Box::pin(live(settings, group, (identities, descriptors))));
     // Blocking work that does not end must not keep us: all that counts is on disk already.
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
@@ -102,14 +107,14 @@ pub(crate) fn run(flags: &Flags) -> Result<(), DaemonError> {
 async fn live(
     settings: Settings,
     group: Option<u32>,
-    descriptors: Option<Rlimit>,
+    (identities, descriptors): (Identities, Option<Rlimit>),
 ) -> Result<(), DaemonError> {
     let mut signals = Signals::catch().map_err(DaemonError::Runtime)?;
     let guests = if settings.stop_guests { Guests::Stop } else { Guests::Leave };
     // Before the engine: it may take over many guests, and clients can wait in the queue meanwhile.
     let addresses = settings.addresses(crate::listen::activation::any());
     let listeners = crate::listen::open(&addresses, group, settings.tls.as_ref()).await?;
-    let config = crate::engine::config(&settings, descriptors);
+    let config = crate::engine::config(&settings, identities, descriptors);
     let opening = Engine::open(config);
     let engine = tokio::select! {
         engine = Box::pin(opening) => engine

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hull_model::guest::Dns;
-use hull_model::id_range::IdPool;
+use hull_model::id_range::{IdPool, Span};
 use hull_model::limits::Rlimit;
 use hull_model::log::LogConfig;
+use hull_model::namespace::UsersDefault;
 
 /// All settings of an engine.
 #[derive(Clone, Debug)]
@@ -18,8 +19,10 @@ pub struct Config {
     pub exec_root: PathBuf,
     /// Host ids for user namespaces.
     pub id_pool: IdPool,
-    /// Give guests the host's user namespace unless they ask for one of their own.
-    pub host_users: bool,
+    /// Host ids that are somebody else's, and never handed out.
+    pub ids_taken: Vec<Span>,
+    /// What guests get that ask for no user namespace.
+    pub users: UsersDefault,
     /// The default network.
     pub bridge: Bridge,
     /// Who makes the guests' cgroups.

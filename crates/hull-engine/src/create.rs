@@ -20,6 +20,7 @@ use crate::engine::{Engine, Inner};
 use crate::error::{Error, Kind, Result};
 use crate::record::{GuestRecord, MountPoint};
 use crate::records::of_store;
+use crate::users;
 
 /// Names tried before giving up; Docker tries six.
 const NAME_ATTEMPTS: u32 = 16;
@@ -53,8 +54,9 @@ impl Engine {
             let record = inner.make(request)?;
             let id = record.id;
             inner.publish(&record, "create", &[]);
+            let warnings = crate::advice::warnings(&record, inner.host.kernel);
             inner.serve(record);
-            Ok(Created { id, warnings: Vec::new() })
+            Ok(Created { id, warnings })
         });
         made.await.map_err(Error::internal("create a container"))?
     }
@@ -74,10 +76,8 @@ impl Inner {
         let id = GuestId::from_random(crate::random::bytes()?);
         let (spec, mut mounts) = resolve_mounts(spec, &self.store)?;
         borrowed.mark(&mut mounts);
-        let host_user = spec
-            .namespaces
-            .host_user_reason(spec.security.privileged)
-            .or(self.config.host_users.then_some(hull_model::namespace::HostUser::Daemon));
+        let unmappable = self.host.unmappable.as_deref();
+        let host_user = users::host_user(&spec, self.config.users, unmappable)?;
         let name = self.reserve_name(name, id)?;
         let mut record = GuestRecord {
             id,

@@ -4,6 +4,7 @@
 //! else sends messages and looks at views. The kernel's work is blocking code in other crates and
 //! runs on threads that may block.
 
+mod advice;
 mod archive;
 mod borrow;
 mod config;
@@ -11,6 +12,7 @@ mod create;
 mod engine;
 pub mod error;
 mod events;
+mod explain;
 mod failure;
 mod files;
 mod guest;
@@ -30,6 +32,7 @@ mod scope;
 mod shim;
 mod stats;
 mod top;
+mod users;
 mod volumes;
 
 pub use archive::{Commit, Files, PathStat, Unpack};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hull_container::host::HostFacts;
+use hull_container::owners;
 use hull_net::names::Instance;
 use hull_store::Store;
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ use crate::config::{CgroupDriver, Config};
 use crate::engine::{Engine, Inner, Parts};
 use crate::error::{Error, Kind, Result};
 use crate::guest::{Guest, Task};
-use crate::id_ranges::IdRanges;
+use crate::id_ranges::{IdRanges, LOCK_FILE};
 use crate::networks::{DEFAULT_INSTANCE, Networks};
 use crate::paths::Paths;
 use crate::record::GuestRecord;
@@ -127,7 +128,9 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
         .map_err(Error::internal(format!("make {} read-only", shim.display())))?;
     let init = install(hull_programs::INIT)?;
     let taken = records.iter().filter_map(|record| record.id_range);
-    let id_ranges = IdRanges::new(config.id_pool, taken);
+    let foreign = config.ids_taken.clone();
+    let id_ranges = IdRanges::open(config.id_pool, foreign, Path::new(LOCK_FILE), taken)
+        .map_err(Error::internal("find out which host ids are in use"))?;
     let mut in_use: Vec<_> = records.iter().filter(|record| record.endpoint.is_some()).collect();
     // Those that are known to run come first: if two records name one address, it is theirs.
     in_use.sort_by_key(|record| record.pid.is_none());
@@ -135,7 +138,7 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
     let instance = instance_of(&paths.data_root)?;
     let bridge = config.bridge.clone();
     let networks = Networks::open(Arc::clone(&store), instance, bridge, &in_use)?;
-    let host = HostFacts::read().map_err(Error::internal("read what the host offers"))?;
+    let host = facts(&paths.data_root)?;
     if config.cgroup_driver == CgroupDriver::Systemd {
         hull_container::systemd::check(&host)
             .map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
@@ -146,6 +149,20 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
         .map_err(Error::internal("set up the registry client"))?;
     let parts = Parts { config, paths, host, shim, init, store, networks, id_ranges, registry };
     Ok((parts, records))
+}
+
+/// What the host offers, to guests whose layers are at `data_root`.
+fn facts(data_root: &Path) -> Result<HostFacts> {
+    let mut host = HostFacts::read().map_err(Error::internal("read what the host offers"))?;
+    host.unmappable = match host.user_namespaces {
+        true => owners::obstacle(data_root, host.kernel)
+            .map_err(Error::internal(format!("look at {}", data_root.display())))?,
+        false => Some("this kernel gives no user namespaces (user.max_user_namespaces)".to_owned()),
+    };
+    if let Some(why) = &host.unmappable {
+        tracing::warn!(why, "guests run in the host's user namespace");
+    }
+    Ok(host)
 }
 
 /// Makes sure that no engine with other data has its guests in this exec root: they would be taken

@@ -4,7 +4,7 @@ use hull_container::plan;
 use hull_model::id::GuestId;
 use hull_model::id_range::IdRange;
 use hull_model::life::State;
-use hull_model::namespace::{self, Ipc, Network, Share};
+use hull_model::namespace::{self, Ipc, Network, Share, Users};
 
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
@@ -16,6 +16,7 @@ pub(crate) struct Partners {
     pub(crate) network: Option<Partner>,
     pid: Option<Partner>,
     ipc: Option<Partner>,
+    user: Option<Partner>,
 }
 
 /// A running guest that another one shares something with.
@@ -40,7 +41,8 @@ pub(crate) enum Ids {
 impl Partners {
     /// Partners must agree: a guest has one user namespace.
     pub(crate) fn ids(&self) -> Result<Ids> {
-        let mut all = [&self.network, &self.pid, &self.ipc].into_iter().flatten();
+        let all = [&self.network, &self.pid, &self.ipc, &self.user];
+        let mut all = all.into_iter().flatten();
         let Some(first) = all.next() else { return Ok(Ids::Own) };
         if all.any(|other| other.ids != first.ids) {
             let text = "the containers whose namespaces are to be shared have different user \
@@ -56,7 +58,7 @@ impl Partners {
             partner.as_ref().map(|partner| namespace::Partner { id: partner.id, pid: partner.pid })
         };
         let (network, pid, ipc) = (model(&self.network), model(&self.pid), model(&self.ipc));
-        plan::Partners { network, pid, ipc }
+        plan::Partners { network, pid, ipc, user: model(&self.user) }
     }
 }
 
@@ -78,6 +80,9 @@ pub(crate) fn find(engine: &Inner, record: &GuestRecord) -> Result<Partners> {
             return Err(Error::new(Kind::Conflict, text));
         }
         partners.ipc = Some(partner);
+    }
+    if let Users::Guest(name) = &namespaces.user {
+        partners.user = Some(partner(engine, record, name)?);
     }
     Ok(partners)
 }

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use hull_container::host::{GrantedDevice, all_devices, devices, disks};
 use hull_container::plan::{self, LaunchContext, LaunchPlan, Rootfs};
-use hull_model::namespace::Network;
+use hull_model::name::Name;
+use hull_model::namespace::{Network, Partner};
 
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::partners::Partners;
-use crate::record::GuestRecord;
+use crate::record::{GuestRecord, MountPoint};
 use crate::records::of_store;
 
 /// The files that a guest and its host keep together: name in its directory, path inside.
@@ -38,11 +39,7 @@ pub(crate) fn launch(
         .map_err(of_store("make the guest's files"))?;
     write_files(engine, record, partners)?;
     let files = file_mounts(engine, record, partners);
-    let volumes: BTreeMap<_, _> = record
-        .mounts
-        .iter()
-        .filter_map(|mount| Some((mount.volume.clone()?, mount.source.clone())))
-        .collect();
+    let volumes = volumes_of(record);
     let mut resolved = spec.clone();
     name_volumes(&mut resolved, record);
     add_default_rlimits(&mut resolved, &engine.config.rlimits);
@@ -66,6 +63,42 @@ pub(crate) fn launch(
     };
     plan::launch(&resolved, &cx)
         .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))
+}
+
+/// The plan with which the guest of `record` would start, as far as that is known before: for those
+/// who want to see it. Touches nothing.
+pub(crate) fn sketch(engine: &Inner, record: &GuestRecord) -> Result<LaunchPlan> {
+    let somebody = Some(Partner { id: record.id, pid: 0 });
+    let volumes = volumes_of(record);
+    let mut resolved = record.spec.clone();
+    name_volumes(&mut resolved, record);
+    add_default_rlimits(&mut resolved, &engine.config.rlimits);
+    let cx = LaunchContext {
+        id: record.id,
+        host: &engine.host,
+        ids: record.id_range,
+        root: Rootfs::Path(PathBuf::new()),
+        files: &[],
+        volumes: &volumes,
+        // A device that is missing is told when the guest is started.
+        devices: &granted(record).unwrap_or_default(),
+        init: None,
+        cgroup_parent: &engine.config.cgroup_parent,
+        seccomp: &engine.filters,
+        partners: plan::Partners {
+            network: somebody,
+            pid: somebody,
+            ipc: somebody,
+            user: somebody,
+        },
+    };
+    plan::launch(&resolved, &cx)
+        .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))
+}
+
+fn volumes_of(record: &GuestRecord) -> BTreeMap<Name, PathBuf> {
+    let named = |mount: &MountPoint| Some((mount.volume.clone()?, mount.source.clone()));
+    record.mounts.iter().filter_map(named).collect()
 }
 
 fn write_files(engine: &Inner, record: &GuestRecord, partners: &Partners) -> Result<()> {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::GuestId;
+use crate::id_range::{IdRange, Kept};
+use crate::security::Security;
 
 /// A guest's namespaces. The default is everything of its own.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -18,8 +20,39 @@ pub struct Namespaces {
     pub host_uts: bool,
     /// `true` shows the host's cgroup tree.
     pub host_cgroup: bool,
-    /// `true` asks for the host's user namespace: root inside is root outside.
-    pub host_user: bool,
+    /// Which ids of the host its users are.
+    pub user: Users,
+}
+
+/// Which user namespace was asked for.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Users {
+    /// None: one of its own, unless the daemon's default or another option says otherwise.
+    #[default]
+    Default,
+    /// One of its own with this many ids, whatever the daemon's default.
+    Auto {
+        /// At least 1.
+        size: u32,
+    },
+    /// One of its own, in which one user is the host's.
+    KeepId(Kept),
+    /// The host's: root inside is root outside.
+    Host,
+    /// Another guest's, named as the user wrote it.
+    Guest(String),
+}
+
+/// What guests get that ask for no user namespace: the daemon's setting.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum UsersDefault {
+    /// One of their own, each another range.
+    #[default]
+    Own,
+    /// The host's, as with Docker.
+    Host,
+    /// One of their own, all with this range (Docker's `userns-remap`).
+    Shared(IdRange),
 }
 
 /// How a guest is connected.
@@ -79,10 +112,14 @@ pub enum HostUser {
     Pid,
     /// `--ipc=host`.
     Ipc,
+    /// A device whose driver asks for power over the host.
+    Device,
     /// It shares namespaces with a guest that is in the host's.
     Partner,
     /// The daemon's default was set to `host`.
     Daemon,
+    /// Owners of files cannot be mapped where the data is.
+    Unmappable,
 }
 
 impl HostUser {
@@ -94,21 +131,55 @@ impl HostUser {
             Self::Network => "--network=host needs the host's user namespace",
             Self::Pid => "--pid=host needs the host's user namespace",
             Self::Ipc => "--ipc=host needs the host's user namespace",
+            Self::Device => "the driver of a --device needs the host's user namespace",
             Self::Partner => "it shares namespaces with a container in the host's user namespace",
             Self::Daemon => "the daemon runs with --userns-default=host",
+            Self::Unmappable => {
+                "this kernel cannot map the owners of files where the daemon's data is"
+            }
         }
     }
 }
 
+/// Devices whose drivers ask for capabilities over the host (`CAP_SYS_RAWIO`, `CAP_SYSLOG`, a mount
+/// by `CAP_SYS_ADMIN`), which nobody has in another user namespace; a directory ends in a slash.
+const HOST_DEVICES: [&str; 8] = [
+    "/dev/mem",
+    "/dev/kmem",
+    "/dev/port",
+    "/dev/kmsg",
+    "/dev/nvram",
+    "/dev/loop-control",
+    "/dev/cpu/",
+    "/dev/mcelog",
+];
+
 impl Namespaces {
-    /// Why these settings rule out a user namespace of the guest's own, if they do.
-    pub fn host_user_reason(&self, privileged: bool) -> Option<HostUser> {
+    /// Why these settings rule out a user namespace of the guest's own, if they do. Who asks for one
+    /// by name gets it.
+    pub fn host_user_reason(&self, security: &Security) -> Option<HostUser> {
         match self {
-            Self { host_user: true, .. } => Some(HostUser::Asked),
-            _ if privileged => Some(HostUser::Privileged),
+            Self { user: Users::Host, .. } => Some(HostUser::Asked),
+            Self { user: Users::Auto { .. } | Users::KeepId(_) | Users::Guest(_), .. } => None,
+            _ if security.privileged => Some(HostUser::Privileged),
             Self { network: Network::Host, .. } => Some(HostUser::Network),
             Self { pid: Share::Host, .. } => Some(HostUser::Pid),
             Self { ipc: Ipc::Host, .. } => Some(HostUser::Ipc),
+            _ if security.devices.iter().any(|device| needs_host(&device.host)) => {
+                Some(HostUser::Device)
+            }
+            _ => None,
+        }
+    }
+
+    /// The option that cannot be together with the user namespace asked for: who has no power over
+    /// the host cannot mount `/sys` of its network or `/proc` of its processes.
+    pub fn user_conflict(&self) -> Option<&'static str> {
+        match self {
+            Self { user: Users::Default | Users::Host, .. } => None,
+            Self { network: Network::Host, .. } => Some("--network=host"),
+            Self { pid: Share::Host, .. } => Some("--pid=host"),
+            Self { ipc: Ipc::Host, .. } => Some("--ipc=host"),
             _ => None,
         }
     }
@@ -127,7 +198,11 @@ impl Namespaces {
             Ipc::Guest(other) => Some(other),
             Ipc::Private | Ipc::Shareable | Ipc::None | Ipc::Host => None,
         };
-        [network, pid, ipc].into_iter().flatten().map(String::as_str)
+        let user = match &self.user {
+            Users::Guest(other) => Some(other),
+            Users::Default | Users::Auto { .. } | Users::KeepId(_) | Users::Host => None,
+        };
+        [network, pid, ipc, user].into_iter().flatten().map(String::as_str)
     }
 }
 
@@ -138,4 +213,60 @@ pub struct Partner {
     pub id: GuestId,
     /// Its first process, on the host.
     pub pid: u32,
+}
+
+fn needs_host(device: &str) -> bool {
+    HOST_DEVICES.iter().any(|known| {
+        device == known.trim_end_matches('/') || known.ends_with('/') && device.starts_with(known)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::Device;
+
+    fn reason(set: impl FnOnce(&mut Namespaces, &mut Security)) -> Option<HostUser> {
+        let (mut namespaces, mut security) = (Namespaces::default(), Security::default());
+        set(&mut namespaces, &mut security);
+        namespaces.host_user_reason(&security)
+    }
+
+    #[test]
+    fn what_needs_the_host_switches_the_user_namespace_off() {
+        let device = |path: &str| Device {
+            host: path.to_owned(),
+            guest: path.to_owned(),
+            access: "rwm".to_owned(),
+        };
+        assert_eq!(reason(|_, _| {}), None);
+        assert_eq!(reason(|n, _| n.user = Users::Host), Some(HostUser::Asked));
+        assert_eq!(reason(|_, s| s.privileged = true), Some(HostUser::Privileged));
+        assert_eq!(reason(|n, _| n.network = Network::Host), Some(HostUser::Network));
+        assert_eq!(reason(|n, _| n.pid = Share::Host), Some(HostUser::Pid));
+        assert_eq!(reason(|n, _| n.ipc = Ipc::Host), Some(HostUser::Ipc));
+        for path in ["/dev/mem", "/dev/cpu", "/dev/cpu/0/msr"] {
+            assert_eq!(reason(|_, s| s.devices = vec![device(path)]), Some(HostUser::Device));
+        }
+        for path in ["/dev/fuse", "/dev/net/tun", "/dev/kvm", "/dev/memx", "/dev/cpu_dma_latency"] {
+            assert_eq!(reason(|_, s| s.devices = vec![device(path)]), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_a_user_namespace_gets_it_or_is_told_what_forbids_it() {
+        let own = |n: &mut Namespaces| n.user = Users::Auto { size: 65_536 };
+        let privileged = |n: &mut Namespaces, s: &mut Security| {
+            own(n);
+            s.privileged = true;
+        };
+        assert_eq!(reason(privileged), None);
+        let mut namespaces = Namespaces { network: Network::Host, ..Namespaces::default() };
+        assert_eq!(namespaces.user_conflict(), None);
+        own(&mut namespaces);
+        assert_eq!(namespaces.user_conflict(), Some("--network=host"));
+        namespaces.user = Users::Guest("other".to_owned());
+        assert!(namespaces.user_conflict().is_some());
+        assert_eq!(namespaces.others().collect::<Vec<_>>(), ["other"]);
+    }
 }

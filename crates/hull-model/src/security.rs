@@ -144,6 +144,29 @@ pub const CAPABILITIES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
+/// Those that the kernel asks for in the host's user namespace only (`capable()` in its source): in
+/// another one they can be had and do nothing.
+pub const HOST_CAPABILITIES: [&str; 18] = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "IPC_LOCK",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "PERFMON",
+    "SYSLOG",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+];
+
 /// `name` without `CAP_` and in upper case, if it is a capability or `ALL`.
 pub fn capability(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use hull_container::plan::LaunchPlan;
+use hull_sys::lock::Hold;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -34,6 +36,35 @@ pub struct ShimPlan {
     pub log: Option<LogPlan>,
     /// Where its end is recorded.
     pub exit_file: PathBuf,
+    /// The host ids it uses, which nobody else may get while this shim lives.
+    pub ids: Option<IdLock>,
+}
+
+/// Host ids, as a range of offsets of a file to be locked ([`hull_sys::lock`]).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct IdLock {
+    /// The file.
+    pub path: PathBuf,
+    /// The first id.
+    pub start: u64,
+    /// How many.
+    pub length: u64,
+}
+
+impl IdLock {
+    /// Uses the ids beside the engine, and the other shims of guests that share them, until what this
+    /// gives is dropped.
+    ///
+    /// Fails if an engine is just taking them for another guest: then this one's engine is gone, and
+    /// its guest can never start.
+    pub fn hold(&self) -> io::Result<fs::File> {
+        let file = fs::File::open(&self.path)?;
+        if hull_sys::lock::hold(file.as_fd(), self.start, self.length, Hold::Shared)? {
+            return Ok(file);
+        }
+        let last = self.start + self.length.saturating_sub(1);
+        Err(io::Error::other(format!("host ids {} - {last} are another guest's", self.start)))
+    }
 }
 
 /// A log file in Docker's `json-file` format.

@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod device_filter;
 pub mod identity;
 pub mod keyring;
+pub mod lock;
 pub mod memfd;
 pub mod mount;
 pub mod namespace;

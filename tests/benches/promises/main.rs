@@ -59,9 +59,10 @@ impl Row {
 /// A benchmark: its name, and what gives its rows.
 type Benchmark = (&'static str, fn() -> Vec<Row>);
 
-const ALL: [Benchmark; 9] = [
+const ALL: [Benchmark; 11] = [
     ("run", starts::run),
     ("oci", starts::runtime),
+    ("users", starts::users),
     ("bridge", starts::bridge),
     ("exec", starts::exec),
     ("api", starts::create_and_start),

@@ -42,6 +42,22 @@ pub(crate) fn runtime() -> Vec<Row> {
     vec![Row::at_most(promise, seen, limit, "ms").beside(all)]
 }
 
+/// What the default costs at start over the host's user namespace: both in turn, so that what else the
+/// machine does hits both.
+pub(crate) fn users() -> Vec<Row> {
+    let d = daemon();
+    let words = "run --rm --network none busybox true";
+    let host = "run --rm --network none --userns host busybox true";
+    let (mut own, mut hosts) = (Vec::new(), Vec::new());
+    for _ in 0..10 {
+        own.extend(times(COUNT / 5, &mut hull(&d, words)));
+        hosts.extend(times(COUNT / 5, &mut hull(&d, host)));
+    }
+    let (own, hosts) = (median(own), median(hosts));
+    let row = Row::at_most("run: user namespace over --userns host", own - hosts, 1.0, "ms");
+    vec![row.beside([("with".to_owned(), own), ("without".to_owned(), hosts)])]
+}
+
 pub(crate) fn bridge() -> Vec<Row> {
     let d = daemon();
     let words = "run --rm busybox true";

@@ -5,11 +5,12 @@ use hull_model::image::Platform;
 use hull_model::limits::Supported;
 use hull_model::log::LogConfig;
 use hull_model::name::Name;
-use hull_model::namespace::Network;
+use hull_model::namespace::{Network, Users};
 use serde::{Deserialize, Serialize};
 
 use super::config::{self, Config};
 use super::host_config::HostConfig;
+pub use super::namespaces::Caller;
 use super::network::NetworkingConfig;
 use super::{as_sent, life, limits, mounts, namespaces, network, security, unsupported};
 use crate::json::decode;
@@ -27,6 +28,8 @@ pub struct Context {
     pub supported: Supported,
     /// Where output goes when a client does not say it.
     pub log: LogConfig,
+    /// Who asks, if that is known.
+    pub caller: Option<Caller>,
 }
 
 /// A container asked for: valid, and not yet joined with what its image says.
@@ -87,6 +90,12 @@ pub fn read(body: &[u8], context: &Context) -> Result<Created> {
     unsupported::check(&host)?;
     network::check_endpoints(&networking_config, &spec.namespaces.network, context.version)?;
     config::read(&config, &host, &mut spec)?;
+    if let Users::KeepId(kept) = &spec.namespaces.user
+        && spec.process.user.is_empty()
+    {
+        // As in Podman: whom it keeps is who it runs as.
+        spec.process.user = format!("{}:{}", kept.uid, kept.gid);
+    }
     spec.mounts = mounts::read(&host, &config.volumes.clone().unwrap_or_default())?;
     spec.volumes_from = mounts::read_from(host.volumes_from.as_deref().unwrap_or_default())?;
     spec.as_sent = as_sent::kept(&host, &write_host(&spec));
@@ -100,7 +109,7 @@ fn read_host(
     spec: &mut GuestSpec,
     warnings: &mut Vec<String>,
 ) -> Result<()> {
-    spec.namespaces = namespaces::read(host)?;
+    spec.namespaces = namespaces::read(host, context.caller)?;
     spec.limits = limits::read(host)?;
     spec.security = security::read(host, &spec.namespaces, warnings)?;
     spec.root_read_only = host.readonly_rootfs;

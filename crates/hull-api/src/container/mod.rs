@@ -6,6 +6,7 @@ pub mod binds;
 pub mod commit;
 pub mod config;
 pub mod create;
+pub mod explain;
 pub mod host_config;
 pub mod inspect;
 mod life;

@@ -182,6 +182,7 @@ mod tests {
             cpus: 4,
             supported: supported(),
             log: LogConfig::default(),
+            caller: None,
         };
         let body = json!({ "Image": "x", "HostConfig": host }).to_string();
         read_create(body.as_bytes(), &context).unwrap().spec

@@ -56,7 +56,8 @@ pub(crate) fn context() -> Context {
         block_weight_device: true,
         block_throttle: true,
     };
-    Context { version: ApiVersion::MAX, cpus: 8, supported, log: LogConfig::default() }
+    let log = LogConfig::default();
+    Context { version: ApiVersion::MAX, cpus: 8, supported, log, caller: None }
 }
 
 pub(crate) fn record(body: &str) -> GuestRecord {

@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use hull_model::guest::GuestSpec;
 use hull_model::id::GuestId;
-use hull_model::id_range::IdRange;
+use hull_model::id_range::{IdRange, Segment};
 use hull_model::name::Name;
-use hull_model::namespace::{Ipc, Network, Partner, Share};
+use hull_model::namespace::{Ipc, Network, Partner, Share, Users};
 use hull_model::process::ExecSpec;
 use hull_model::security::Seccomp as Wanted;
 
@@ -57,6 +57,8 @@ pub struct Partners {
     pub pid: Option<Partner>,
     /// For [`Ipc::Guest`].
     pub ipc: Option<Partner>,
+    /// For [`Users::Guest`].
+    pub user: Option<Partner>,
 }
 
 /// What an exec depends on beside the specs.
@@ -149,7 +151,7 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
         devices: devices(cx.devices)?,
         masked: mounts::masked(spec, cx.host),
         read_only: mounts::read_only(spec),
-        sysctls: sysctls(spec, own_network, cx.ids.is_some()),
+        sysctls: sysctls(spec, own_network, cx.ids),
         hostname: Some(hostname),
         domainname: Some(spec.domainname.clone()).filter(|name| !name.is_empty()),
         oom_score_adj: Some(spec.limits.oom_score_adj),
@@ -248,20 +250,27 @@ fn namespaces(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<Namespaces, Pl
     let partner = [(&net, partners.network), (&pid, partners.pid), (&ipc, partners.ipc)]
         .into_iter()
         .find_map(|(one, partner)| partner.filter(|_| joins(one)));
+    let partner = match spec.namespaces.user {
+        Users::Guest(_) => Some(partners.user.ok_or(PlanError::NoPartner("user"))?),
+        Users::Default | Users::Auto { .. } | Users::KeepId(_) | Users::Host => partner,
+    };
     let user = match (cx.ids, partner) {
         (None, _) => User::Host,
         (Some(_theirs), Some(partner)) => {
             User::Join(format!("/proc/{}/ns/user", partner.pid).into())
         }
-        (Some(range), None) => User::New { uids: map(range), gids: map(range) },
+        (Some(range), None) => made(range),
     };
     let (uts, cgroup) = (own(spec.namespaces.host_uts), own(spec.namespaces.host_cgroup));
     let (mount, time) = (Namespace::New, Time::Host);
     Ok(Namespaces { user, mount, pid, ipc, uts, net, cgroup, time })
 }
 
-fn map(range: IdRange) -> Vec<IdMap> {
-    vec![IdMap { inside: 0, outside: range.base, count: IdRange::SIZE }]
+/// A user namespace of the guest's own.
+fn made(range: IdRange) -> User {
+    let map = |Segment { inside, outside, count }| IdMap { inside, outside, count };
+    let uids = range.users().into_iter().map(map).collect();
+    User::New { uids, gids: range.groups().into_iter().map(map).collect() }
 }
 
 /// Which namespaces of the first process an exec has to join: all but the host's.
@@ -269,7 +278,7 @@ fn joined(spec: &GuestSpec, ids: Option<IdRange>) -> Namespaces {
     let own = |shared: bool| if shared { Namespace::Host } else { Namespace::New };
     let shared = &spec.namespaces;
     Namespaces {
-        user: ids.map_or(User::Host, |range| User::New { uids: map(range), gids: map(range) }),
+        user: ids.map_or(User::Host, made),
         pid: own(shared.pid == Share::Host),
         ipc: own(shared.ipc == Ipc::Host),
         uts: own(shared.host_uts),
@@ -382,12 +391,14 @@ fn devices(granted: &[GrantedDevice]) -> Result<Vec<Device>, PlanError> {
 
 /// Docker's defaults for a network namespace of its own (moby `daemon/oci_linux.go`), then the
 /// user's: any port may be bound, anybody may ping.
-fn sysctls(spec: &GuestSpec, own_network: bool, own_users: bool) -> Vec<(String, String)> {
+fn sysctls(spec: &GuestSpec, own_network: bool, ids: Option<IdRange>) -> Vec<(String, String)> {
     let mut all = BTreeMap::new();
     if own_network {
-        let groups = if own_users { "0 65535" } else { "0 2147483647" };
+        // The kernel wants groups that exist.
+        let last = ids.map_or(0x7fff_ffff, |range| range.size.saturating_sub(1));
+        let groups = format!("0 {last}");
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        all.insert("net.ipv4.ping_group_range".to_owned(), groups.to_owned());
+        all.insert("net.ipv4.ping_group_range".to_owned(), groups);
     }
     all.extend(spec.security.sysctls.clone());
     all.into_iter().collect()

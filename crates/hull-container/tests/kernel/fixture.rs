@@ -93,7 +93,7 @@ impl Guest {
             dir,
             spec: GuestSpec::default(),
             id: GuestId::from_random(random),
-            ids: Some(IdRange { base }),
+            ids: Some(IdRange::new(base, IdRange::SIZE)),
             devices: Vec::new(),
             init: None,
             partners: Partners::default(),
@@ -106,7 +106,7 @@ impl Guest {
     pub(crate) fn of_host_users() -> Self {
         let mut guest = Self::new();
         guest.ids = None;
-        guest.spec.namespaces.host_user = true;
+        guest.spec.namespaces.user = hull_model::namespace::Users::Host;
         guest
     }
 

@@ -70,16 +70,17 @@ pub struct Directives {
     #[arg(long, value_name = "FILE")]
     pub tlskey: Option<PathBuf>,
 
-    /// User namespace of guests that ask for none: private or host [default: private]
+    /// User namespace of guests that ask for none: auto or host [default: auto]
     #[arg(long, value_name = "WHICH")]
     pub userns_default: Option<String>,
 
-    /// Host ids for user namespaces: COUNT ranges of 65536 from BASE
+    /// Host ids for user namespaces: COUNT ranges of 65536 from BASE [default: of "hull" in
+    /// /etc/subuid, else 1879048192:4096]
     #[arg(long, value_name = "BASE:COUNT")]
     pub userns_pool: Option<String>,
 
-    /// For Docker's files: "default" is what hull does anyway
-    #[arg(long, hide = true)]
+    /// One range of host ids for all guests, that of a user in /etc/subuid: USER[:GROUP], default
+    #[arg(long, value_name = "USER[:GROUP]")]
     pub userns_remap: Option<String>,
 
     /// Where logs of guests go by default: json-file or none

@@ -10,7 +10,7 @@ mod values;
 use std::path::PathBuf;
 
 pub use directives::Directives;
-pub(crate) use settings::{Settings, UsersDefault};
+pub(crate) use settings::{Settings, UsersSetting};
 
 /// Where the configuration is looked for when no file is named.
 const DEFAULT_FILE: &str = "/etc/hull/daemon.json";

@@ -31,8 +31,9 @@ pub(crate) struct Settings {
     pub(crate) level: LevelFilter,
     pub(crate) stop_guests: bool,
     pub(crate) shutdown_timeout: Duration,
-    pub(crate) users: UsersDefault,
-    pub(crate) id_pool: IdPool,
+    pub(crate) users: UsersSetting,
+    /// `None` for what the host's files give, or the default.
+    pub(crate) id_pool: Option<IdPool>,
     pub(crate) log: LogConfig,
     pub(crate) init: bool,
     pub(crate) ulimits: Vec<Rlimit>,
@@ -49,12 +50,14 @@ pub(crate) struct Settings {
 }
 
 /// The user namespace of guests that ask for none.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum UsersDefault {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum UsersSetting {
     /// One of their own.
-    Private,
+    Own,
     /// The host's, as with Docker.
     Host,
+    /// Docker's `userns-remap`: one range for all, of this user.
+    Remap(String),
 }
 
 /// Least MTU of IPv4 (RFC 791).
@@ -186,24 +189,24 @@ fn timeout(seconds: Option<i64>) -> Result<Duration, ConfigError> {
     }
 }
 
-fn users(given: &Directives) -> Result<UsersDefault, ConfigError> {
-    match given.userns_remap.as_deref() {
-        None | Some("" | "default") => {}
-        Some(other) => {
-            let why = "hull maps mounts instead of chowning files and needs no subordinate user; \
-                       hint: userns-pool BASE:COUNT names the host ids to use";
-            return Err(ConfigError::value("userns-remap", other, why));
+fn users(given: &Directives) -> Result<UsersSetting, ConfigError> {
+    let default = given.userns_default.as_deref();
+    match (given.userns_remap.as_deref().filter(|who| !who.is_empty()), default) {
+        (Some(who), None | Some("auto" | "private")) => Ok(UsersSetting::Remap(who.to_owned())),
+        (Some(who), Some("host")) => {
+            let why = "userns-default says host; hint: leave one of them out";
+            Err(ConfigError::value("userns-remap", who, why))
         }
-    }
-    match given.userns_default.as_deref() {
-        None | Some("private") => Ok(UsersDefault::Private),
-        Some("host") => Ok(UsersDefault::Host),
-        Some(other) => Err(ConfigError::value("userns-default", other, "expected private or host")),
+        (None, None | Some("auto" | "private")) => Ok(UsersSetting::Own),
+        (None, Some("host")) => Ok(UsersSetting::Host),
+        (_, Some(other)) => {
+            Err(ConfigError::value("userns-default", other, "expected auto or host"))
+        }
     }
 }
 
-fn id_pool(text: Option<&str>) -> Result<IdPool, ConfigError> {
-    let Some(text) = text else { return Ok(IdPool::default()) };
+fn id_pool(text: Option<&str>) -> Result<Option<IdPool>, ConfigError> {
+    let Some(text) = text else { return Ok(None) };
     let bad = |why: String| ConfigError::value("userns-pool", text, why);
     let numbers = text
         .split_once(':')
@@ -212,7 +215,7 @@ fn id_pool(text: Option<&str>) -> Result<IdPool, ConfigError> {
     if count == 0 {
         return Err(bad("no guest could start".to_owned()));
     }
-    IdPool::new(base, count).map_err(|error| bad(error.to_string()))
+    IdPool::new(base, count).map(Some).map_err(|error| bad(error.to_string()))
 }
 
 fn log(given: &Directives) -> Result<LogConfig, ConfigError> {

@@ -38,7 +38,7 @@ fn nothing_given_is_the_default() {
     assert_eq!(settings.addresses(false)[0].to_string(), "unix:///run/hull/hull.sock");
     assert_eq!(settings.addresses(true)[0].to_string(), "fd://");
     assert!(settings.tls.is_none() && !settings.stop_guests && !settings.bridge_disabled);
-    assert_eq!(settings.users, UsersDefault::Private);
+    assert_eq!(settings.users, UsersSetting::Own);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn flags_say_the_same_as_keys() {
     )
     .unwrap();
     assert_eq!(settings.addresses(true).len(), 2);
-    assert_eq!(settings.users, UsersDefault::Host);
+    assert_eq!(settings.users, UsersSetting::Host);
     assert!(settings.bridge_disabled && settings.tls.is_some());
     assert_eq!(settings.ulimits[0].hard, Some(5));
 }
@@ -129,7 +129,7 @@ fn wrong_values_are_named_with_the_reason() {
         (r#"{"default-shm-size": "0"}"#, "invalid default-shm-size"),
         (r#"{"shutdown-timeout": -2}"#, "invalid shutdown-timeout \"-2\""),
         (r#"{"userns-default": "x"}"#, "invalid userns-default"),
-        (r#"{"userns-remap": "bob"}"#, "invalid userns-remap \"bob\""),
+        (r#"{"userns-remap": "a", "userns-default": "host"}"#, "invalid userns-remap \"a\""),
         (r#"{"userns-pool": "0:1"}"#, "invalid userns-pool \"0:1\""),
         (r#"{"userns-pool": "100000:0"}"#, "invalid userns-pool"),
         (r#"{"cgroup-parent": "a/../b"}"#, "invalid cgroup-parent"),

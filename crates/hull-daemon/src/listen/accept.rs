@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use hull_api::container::create::Caller;
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -27,8 +28,8 @@ const EXHAUSTED_DELAY: Duration = Duration::from_millis(100);
 /// Where a request comes from.
 #[derive(Clone, Debug)]
 pub(crate) enum Peer {
-    /// Through a unix socket.
-    Local,
+    /// Through a unix socket, by this user.
+    Local(Option<Caller>),
     /// Over TCP; each request is to be checked.
     Remote(Arc<Guard>),
 }
@@ -118,7 +119,11 @@ where
     F: Future<Output = Outcome> + Send + 'static,
 {
     let (socket, peer, _place) = match accepted {
-        Accepted::Local(stream, place) => (Socket::Unix(stream), Peer::Local, place),
+        Accepted::Local(stream, place) => {
+            let known = stream.peer_cred().ok();
+            let caller = known.map(|peer| Caller { uid: peer.uid(), gid: peer.gid() });
+            (Socket::Unix(stream), Peer::Local(caller), place)
+        }
         Accepted::Stranger { stream, tls, place, room } => {
             let Some(stream) = handshake(stream, &tls).await else { return };
             // Who is known gives back the stranger's place, and takes another if there is one.

@@ -79,7 +79,7 @@ impl Certificates {
 /// Whether the peer was local, as the answer to everything; checks of remote peers first.
 async fn handle(peer: Peer, request: http::Request<hyper::body::Incoming>) -> Outcome {
     match peer {
-        Peer::Local => json(&"local"),
+        Peer::Local(_) => json(&"local"),
         Peer::Remote(guard) => match guard.check(request.headers()) {
             Ok(()) => json(&"remote"),
             Err(failure) => Outcome::Answer(failure.into_response()),

@@ -9,7 +9,7 @@ use hull_api::container::inspect::inspect;
 use hull_api::container::list::{ListQuery, summary};
 use hull_api::container::update::{self, UpdateResponse};
 use hull_api::container::view::{ContainerView, Paths, Size};
-use hull_api::container::{prune, requests, top};
+use hull_api::container::{explain, prune, requests, top};
 use hull_api::refusal::{self, Refusal};
 use hull_api::version::ApiVersion;
 use hull_engine::{Create, Error, Guest, Kind};
@@ -49,6 +49,10 @@ async fn one(app: &App, action: ContainerAction, guest: Guest, call: Call) -> An
         A::Inspect => {
             let size = if query.flag("size") { Some(size(&guest).await?) } else { None };
             return Ok(shown(app, &guest, size, call.version));
+        }
+        A::Explain => {
+            let explanation = guest.explain().await?;
+            return Ok(json(&explain::write(&guest.record(), explanation)));
         }
         A::Top => {
             let arguments = if query.has("ps_args") { query.text("ps_args") } else { "-ef" };
@@ -166,6 +170,7 @@ async fn create(app: &App, call: Call) -> Answer {
         cpus: app.host().cpus,
         supported: app.engine().host().limits.clone(),
         log: app.engine().config().log,
+        caller: call.caller,
     };
     let body = app.json_body(call).await?;
     let created = create::read(&body, &context)?;

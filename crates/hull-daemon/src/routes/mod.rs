@@ -25,6 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hull_api::container::create::Caller;
 use hull_api::refusal::Refusal;
 use hull_api::version::ApiVersion;
 use hull_engine::Engine;
@@ -62,6 +63,8 @@ struct Shared {
 pub(crate) struct Call {
     pub(crate) version: ApiVersion,
     pub(crate) query: Query,
+    /// Who asks, through a unix socket.
+    pub(crate) caller: Option<Caller>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Incoming,
 }
@@ -105,15 +108,19 @@ impl App {
     }
 
     async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Answer {
-        if let Peer::Remote(guard) = peer {
-            guard.check(request.headers())?;
-        }
+        let caller = match peer {
+            Peer::Local(caller) => *caller,
+            Peer::Remote(guard) => {
+                guard.check(request.headers())?;
+                None
+            }
+        };
         let (head, body) = request.into_parts();
         let path = path::decode(head.uri.path())
             .ok_or_else(|| Failure::invalid("the path is not valid percent-encoded UTF-8"))?;
         let (version, path) = ApiVersion::split_path(&path)?;
         let query = Query::parse(head.uri.query());
-        let call = Call { version, query, headers: head.headers, body };
+        let call = Call { version, query, caller, headers: head.headers, body };
         let route = table::route(&head.method, path);
         tracing::debug!(method = %head.method, path, ?route, "request");
         // Boxed, so that a connection that waits does not hold room for the largest of all routes.

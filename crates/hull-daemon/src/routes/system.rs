@@ -11,6 +11,7 @@ use hull_api::version::ApiVersion;
 use hull_engine::HostFacts;
 use hull_model::life::State;
 use hull_model::log::LogConfig;
+use hull_model::namespace::UsersDefault;
 use hull_model::time::Timestamp;
 use tracing::level_filters::LevelFilter;
 
@@ -88,7 +89,7 @@ fn info(app: &App, version: ApiVersion) -> Outcome {
         memory: host.memory,
         labels: &config.labels,
         security_options: &security(app),
-        warnings: &warnings(facts),
+        warnings: &warnings(app),
         log_driver: match config.log {
             LogConfig::JsonFile(_) => "json-file",
             LogConfig::Discard => "none",
@@ -145,7 +146,8 @@ fn limits(facts: &HostFacts) -> HostLimits {
     }
 }
 
-fn warnings(facts: &HostFacts) -> Vec<String> {
+fn warnings(app: &App) -> Vec<String> {
+    let facts = app.engine().host();
     let limits = &facts.limits;
     let lacks = [
         (limits.memory, "memory limit"),
@@ -155,14 +157,21 @@ fn warnings(facts: &HostFacts) -> Vec<String> {
         (limits.pids, "pids limit"),
     ];
     let warning = |(has, what): (bool, &str)| (!has).then(|| format!("WARNING: No {what} support"));
-    lacks.into_iter().filter_map(warning).collect()
+    let mut all: Vec<String> = lacks.into_iter().filter_map(warning).collect();
+    all.extend(facts.unmappable.iter().map(|why| {
+        format!("WARNING: No user namespaces: {why}; root in a container is root on this host")
+    }));
+    all
 }
 
 fn security(app: &App) -> Vec<String> {
     let facts = app.engine().host();
     let options = [
         (facts.seccomp, "name=seccomp,profile=builtin"),
-        (facts.user_namespaces && !app.engine().config().host_users, "name=userns"),
+        (
+            facts.unmappable.is_none() && app.engine().config().users != UsersDefault::Host,
+            "name=userns",
+        ),
         (true, "name=cgroupns"),
     ];
     let has = |(has, text): (bool, &str)| has.then(|| text.to_owned());

@@ -52,6 +52,7 @@ pub(crate) enum Container {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ContainerAction {
     Inspect,
+    Explain,
     Top,
     Stats,
     Logs,
@@ -176,6 +177,7 @@ fn containers(method: &str, path: &[&str]) -> Route {
         ("POST", ["create"]) => Route::Container(Container::Create),
         ("POST", ["prune"]) => Route::Container(Container::Prune),
         ("GET", [name @ .., "json"]) => one(A::Inspect, name),
+        ("GET", [name @ .., "explain"]) => one(A::Explain, name),
         ("GET", [name @ .., "top"]) => one(A::Top, name),
         ("GET", [name @ .., "stats"]) => one(A::Stats, name),
         ("GET", [name @ .., "logs"]) => one(A::Logs, name),

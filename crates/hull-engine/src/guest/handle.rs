@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hull_model::explain::Explanation;
 use hull_model::id::{ExecId, GuestId};
 use hull_model::life::State;
 use hull_model::name::Name;
@@ -18,6 +19,7 @@ use super::view::{View, Watch};
 use super::wait::WaitFor;
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
+use crate::explain::{Seen, explain};
 use crate::logs::{LogQuery, LogStream};
 use crate::record::GuestRecord;
 use crate::shim::stream::Streams;
@@ -67,6 +69,23 @@ impl Guest {
     /// What is known of it now, and whether it still exists.
     pub fn view(&self) -> View {
         self.0.watch.now()
+    }
+
+    /// What separates it from the host: as it runs, or as it would.
+    pub async fn explain(&self) -> Result<Explanation> {
+        let closing = || Error::new(Kind::Unavailable, "the engine is closing");
+        let (record, engine) = (self.record(), self.0.engine.upgrade().ok_or_else(closing)?);
+        let explained = tokio::task::spawn_blocking(move || {
+            let started = hull_shim::plan::ShimPlan::read(&engine.paths.run_dir(&record.id));
+            let plan = match started {
+                Ok(plan) => plan.launch,
+                // It does not run, or its shim is of another version.
+                Err(_) => crate::planning::sketch(&engine, &record)?,
+            };
+            let log = engine.paths.log(&record.id);
+            Ok(explain(&record, &Seen { plan: &plan, log: &log, kernel: engine.host.kernel }))
+        });
+        explained.await.map_err(Error::internal("explain the container"))?
     }
 
     /// Starts it. [`Kind::Unchanged`] if it runs.

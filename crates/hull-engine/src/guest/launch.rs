@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hull_model::id_range::IdRange;
 use hull_model::life::{self, State};
 use hull_model::log::LogConfig;
-use hull_model::namespace::{HostUser, Network};
+use hull_model::namespace::{HostUser, Network, UsersDefault};
 use hull_shim::exit::ExitRecord;
 use hull_shim::plan::{LogPlan, ShimPlan};
 use hull_shim::protocol::{Answer, Ask, Phase, Stdin, Streams, WindowSize};
@@ -17,10 +18,11 @@ use super::task::{Task, now};
 use crate::error::{Error, Kind, Result};
 use crate::failure::NotStarted;
 use crate::networks::Networks;
-use crate::partners::{self, Ids, Partners};
+use crate::partners::{self, Partners};
 use crate::scope::Holder;
 use crate::shim::control::{Control, out_of_turn};
 use crate::shim::program;
+use crate::users::{self, Given};
 
 /// How long the shim may take to build a guest: many layers on a slow disk, not more.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -99,17 +101,25 @@ impl Task {
         let ids = &self.engine.id_ranges;
         // A partner may have another user namespace than when this guest was last started.
         let own = self.record.host_user.filter(|reason| *reason != HostUser::Partner);
-        (self.record.id_range, self.record.host_user) = match (partners.ids()?, own) {
-            (Ids::Own | Ids::Host, Some(reason)) => (None, Some(reason)),
-            (Ids::Host, None) => (None, Some(HostUser::Partner)),
-            (Ids::Own, None) => {
-                let range = ids.take();
-                (Some(range.map_err(|full| Error::new(Kind::Unavailable, full.to_string()))?), None)
-            }
-            (Ids::Shared(range), own) => {
+        let given = users::choose(&self.record.spec.namespaces.user, own, partners.ids()?)?;
+        (self.record.id_range, self.record.host_user) = match given {
+            Given::Host(reason) => (None, Some(reason)),
+            Given::Partners(range) => {
                 ids.share(range);
-                (Some(range), own)
+                (Some(range), None)
             }
+            Given::Own { size, kept } => match (self.engine.config.users, kept, size) {
+                (UsersDefault::Shared(range), None, None) => {
+                    ids.share(range);
+                    (Some(range), None)
+                }
+                _ => {
+                    let range = ids.take(size.unwrap_or(IdRange::SIZE)).map_err(|full| {
+                        Error::new(Kind::Unavailable, crate::records::chain(&full))
+                    })?;
+                    (Some(IdRange { kept, ..range }), None)
+                }
+            },
         };
         Ok(())
     }
@@ -192,6 +202,7 @@ impl Task {
                 streams: streams(&record.spec),
                 log: log_plan(record.spec.log, engine.paths.log(&record.id)),
                 exit_file: engine.paths.exit_file(&record.id),
+                ids: record.id_range.map(|range| engine.id_ranges.lock_of(range)),
             };
             let dir = engine
                 .paths

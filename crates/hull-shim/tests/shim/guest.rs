@@ -70,6 +70,7 @@ impl Draft {
         fs::write(bin.join("text"), "no program").unwrap();
         let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let plan = ShimPlan {
+            ids: None,
             launch: plan::launch(&id, &dir.path().join("root"), args),
             streams: PIPES,
             log: Some(LogPlan { path: dir.path().join("log"), size_max: None, files_max: 1 }),

@@ -4,6 +4,7 @@ pub(crate) mod actions;
 pub(crate) mod copy;
 pub(crate) mod create;
 pub(crate) mod exec;
+pub(crate) mod explain;
 pub(crate) mod files;
 pub(crate) mod foreground;
 pub(crate) mod list;
@@ -36,6 +37,8 @@ pub(crate) enum Shared {
     Diff(files::Diff),
     /// Execute a command in a running container
     Exec(exec::Args),
+    /// Explain what separates a container from its host, and why
+    Explain(explain::Args),
     /// Export a container's filesystem as a tar archive
     Export(files::Export),
     /// Kill one or more running containers
@@ -95,6 +98,7 @@ pub(crate) async fn shared(client: &Client, command: Shared) -> Result<(), Failu
         Shared::Diff(args) => files::diff(client, &args).await,
         Shared::Export(args) => files::export(client, &args).await,
         Shared::Exec(args) => exec::run(client, args).await,
+        Shared::Explain(args) => explain::run(client, &args).await,
         Shared::Kill(args) => actions::kill(client, &args).await,
         Shared::Logs(args) => logs::run(client, &args).await,
         Shared::Pause(args) => actions::simple(client, &args, "pause").await,

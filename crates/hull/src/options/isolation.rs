@@ -31,7 +31,7 @@ pub(crate) struct Flags {
     /// UTS namespace to use
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     uts: String,
-    /// User namespace to use
+    /// User namespace to use (auto[:size=N]|host|keep-id[:uid=N,gid=N]|container:NAME)
     #[arg(long, value_name = "MODE", default_value = "", hide_default_value = true)]
     userns: String,
     /// Cgroup namespace to use (host|private)
@@ -55,7 +55,7 @@ impl Flags {
         for (flag, name, valid) in [
             ("pid", "PID", matches!(&*self.pid, "" | "host" | "private") || shared(&self.pid)),
             ("uts", "UTS", matches!(&*self.uts, "" | "host")),
-            ("userns", "USER", matches!(&*self.userns, "" | "host" | "private")),
+            ("userns", "USER", is_users(&self.userns)),
             ("cgroupns", "CGROUP", matches!(&*self.cgroupns, "" | "host" | "private")),
         ] {
             if !valid {
@@ -96,6 +96,17 @@ impl Flags {
         }
         host.security_opt = list(&options);
         Ok(())
+    }
+}
+
+/// Docker's modes and Podman's. Their options are the server's to check.
+fn is_users(mode: &str) -> bool {
+    let (name, options) = mode.split_once(':').unwrap_or((mode, ""));
+    match name {
+        "" | "host" | "private" | "nomap" => options.is_empty() && !mode.ends_with(':'),
+        "auto" | "keep-id" => true,
+        "container" => !options.is_empty(),
+        _ => false,
     }
 }
 

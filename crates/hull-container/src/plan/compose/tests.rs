@@ -38,7 +38,7 @@ fn plan(
     let mut cx = LaunchContext {
         id: GuestId::from_random([0xab; 32]),
         host: &host,
-        ids: Some(IdRange { base: 100_000 }),
+        ids: Some(IdRange::new(100_000, IdRange::SIZE)),
         root: Rootfs::Path("/r".into()),
         files: &[],
         volumes: &volumes,
@@ -130,6 +130,36 @@ fn devices_can_be_anywhere_but_behind_dots() {
     for bad in ["/", "", "dev/sda", "/dev/../etc/x"] {
         assert!(matches!(with(bad), Err(PlanError::Device { .. })), "{bad}");
     }
+}
+
+#[test]
+fn user_namespaces_are_as_asked_for() {
+    let mut spec = spec();
+    let ids = IdRange::new(100_000, 1_000);
+    let small = plan(&spec, |cx| cx.ids = Some(ids)).unwrap();
+    let User::New { uids, .. } = &small.namespaces.user else { panic!("no namespace") };
+    assert_eq!(uids[..], [IdMap { inside: 0, outside: 100_000, count: 1_000 }]);
+    assert!(small.sysctls.iter().any(|(_, value)| value == "0 999"), "{:?}", small.sysctls);
+    spec.namespaces.user = Users::Guest("other".to_owned());
+    assert!(matches!(plan(&spec, |_| {}), Err(PlanError::NoPartner("user"))));
+    let partner = Some(Partner { id: GuestId::from_random([1; 32]), pid: 77 });
+    let joined = plan(&spec, |cx| cx.partners.user = partner).unwrap();
+    assert_eq!(joined.namespaces.user, User::Join("/proc/77/ns/user".into()));
+}
+
+#[test]
+fn who_needs_the_host_joins_its_partners_from_there() {
+    let mut spec = spec();
+    spec.security.privileged = true;
+    spec.namespaces.network = Network::Guest("other".to_owned());
+    let partner = Partner { id: GuestId::from_random([1; 32]), pid: 77 };
+    let plan = plan(&spec, |cx| {
+        cx.partners.network = Some(partner);
+        cx.ids = None;
+    });
+    let namespaces = plan.unwrap().namespaces;
+    assert_eq!(namespaces.net, Namespace::Join("/proc/77/ns/net".into()));
+    assert_eq!(namespaces.user, User::Host);
 }
 
 #[test]

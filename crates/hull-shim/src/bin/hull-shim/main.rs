@@ -43,6 +43,8 @@ fn main() -> ExitCode {
 fn run(run_dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     prepare::isolate()?;
     let plan = ShimPlan::read(run_dir)?;
+    // Before anybody can ask for the guest to start.
+    let _ids_until_the_end = plan.ids.as_ref().map(hull_shim::plan::IdLock::hold).transpose()?;
     let socket = prepare::Socket::bind(run_dir)?;
     let _held_to_the_end = prepare::announce_and_let_go()?;
     let ended = hull_sys::supervise::watch_children()?;
