@@ -246,6 +246,6 @@ impl Files {
 /// When a file was last changed; 1970 for what is older.
 fn modified(stat: &rustix::fs::Stat) -> Timestamp {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let nanos = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    let nanos = stat.st_mtime_nsec;
     Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }

@@ -30,19 +30,18 @@ pub(super) async fn answer(app: &App, route: Container, call: Call) -> Answer {
         Container::Commit => super::copy::commit(app, call).await,
         Container::One(action, name) => {
             let guest = app.engine().guest(&name)?;
-            match action {
-                ContainerAction::Stat => super::copy::stat(&guest, &name, &call).await,
-                ContainerAction::Pack => super::copy::get(app, &guest, &name, &call).await,
-                ContainerAction::Unpack => super::copy::put(app, &guest, &name, call).await,
-                ContainerAction::Changes => super::copy::changes(&guest, &name).await,
-                ContainerAction::Export => super::copy::export(app, &guest, &name).await,
-                action => one(app, action, guest, call).await,
-            }
+            one(app, action, (guest, &name), call).await
         }
     }
 }
 
-async fn one(app: &App, action: ContainerAction, guest: Guest, call: Call) -> Answer {
+/// `name` is what the client called the guest.
+async fn one(
+    app: &App,
+    action: ContainerAction,
+    (guest, name): (Guest, &str),
+    call: Call,
+) -> Answer {
     use ContainerAction as A;
     let query = &call.query;
     match action {
@@ -64,9 +63,11 @@ async fn one(app: &App, action: ContainerAction, guest: Guest, call: Call) -> An
         A::Wait => return super::wait::answer(&guest, &call),
         A::Attach => return super::attach::answer(app, &guest, call).await,
         A::Exec => return super::exec::create(app, &guest, call).await,
-        A::Stat | A::Pack | A::Unpack | A::Changes | A::Export => {
-            unreachable!("`answer` has passed these on")
-        }
+        A::Stat => return super::copy::stat(&guest, name, &call).await,
+        A::Pack => return super::copy::get(app, &guest, name, &call).await,
+        A::Unpack => return super::copy::put(app, &guest, name, call).await,
+        A::Changes => return super::copy::changes(&guest, name).await,
+        A::Export => return super::copy::export(app, &guest, name).await,
         A::Update => return update(app, &guest, call).await,
         A::Start => guest.start().await?,
         A::Stop => {

@@ -1,3 +1,5 @@
+//! Limits as files of both generations of cgroups, as tables.
+
 use hull_model::block::{Block, DeviceWeight, Disk, Throttle, Weight};
 use hull_model::bytes::Bytes;
 use hull_model::cpu::{Cpu, Shares};

@@ -153,7 +153,7 @@ impl In<'_> {
         };
         let users = if self.args.archive { IdMap::default() } else { IdMap::always(0) };
         let ids = Ids { users: users.clone(), groups: users };
-        let (body, count) = transfer::offer(source_place, name.into_bytes(), ids)?;
+        let (body, count) = transfer::offer(&source_place, name.into_bytes(), ids)?;
         self.send(&directory, body).await?;
         if !self.quiet {
             let bytes = count.load(std::sync::atomic::Ordering::Relaxed);

@@ -1,3 +1,5 @@
+//! What is checked, dropped with a warning, or refused, as tables.
+
 use super::*;
 use crate::container::host_config::{ThrottleDevice, WeightDevice};
 use crate::container::limits::{read, write};

@@ -83,7 +83,7 @@ impl Read for Pieces {
 
 /// An archive of `source`, named `name`, as the body of a request; and how long it came to be.
 pub(super) fn offer(
-    source: Local,
+    source: &Local,
     name: Vec<u8>,
     ids: Ids,
 ) -> Result<(Body, Arc<AtomicU64>), Failure> {
@@ -94,12 +94,13 @@ pub(super) fn offer(
         true => OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         false => OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
     };
+    let is_directory = source.is_directory;
     let file = open(&source.path, flags, Mode::empty()).map_err(|error| {
         let error = io::Error::from(error);
         Failure::new(format!("open {}: {error}", source.path.display()))
     })?;
     std::thread::Builder::new().name("archive".to_owned()).spawn(move || {
-        let packed = if source.is_directory {
+        let packed = if is_directory {
             pack_tree(file, &name, &ids, &mut out, &mut || Ok(()))
         } else {
             pack_file(file.as_fd(), &name, &ids, &mut out)
