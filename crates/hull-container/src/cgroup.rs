@@ -99,6 +99,14 @@ pub enum CgroupError {
         /// What should have been written.
         value: String,
     },
+    /// The file is there, but cannot do this; the weight of a disk whose scheduler weighs nothing.
+    #[error("not supported by this kernel: {} does not take {value:?}; hint: weights of disks need the bfq scheduler", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What should have been written.
+        value: String,
+    },
     /// An update would take away what is in use.
     #[error("{} says {used}, which is more than the new limit of {max}", path.display())]
     InUse {

@@ -23,7 +23,7 @@ use crate::exit::ExitRecord;
 ///
 /// Both sides say theirs. `Hello`, `Welcome`, `Refused` and the two enums' first variants keep their
 /// encoding for ever, so that a daemon can always tell why it cannot talk to an old shim.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The first bytes of every connection's first message.
 pub const MAGIC: [u8; 4] = *b"hull";

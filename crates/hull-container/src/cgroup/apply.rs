@@ -105,6 +105,9 @@ fn write_one(directory: &Path, write: &Write) -> Result<(), CgroupError> {
         .open(&path)
         .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()));
     let Err(source) = written else { return Ok(()) };
+    if source.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) {
+        return Err(CgroupError::Refused { path, value: value.clone() });
+    }
     if source.kind() != ErrorKind::NotFound || !directory.is_dir() {
         return Err(CgroupError::Write { path, value: value.clone(), source });
     }

@@ -110,12 +110,20 @@ impl Channel {
         let mut bytes = vec![0; MESSAGE_BYTES_MAX];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = rustix::io::retry_on_intr(|| {
-            let mut slices = [IoSliceMut::new(&mut bytes)];
-            recvmsg(&self.0, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)
-        });
+        let mut receive = || {
+            rustix::io::retry_on_intr(|| {
+                let mut slices = [IoSliceMut::new(&mut bytes)];
+                let received = recvmsg(&self.0, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC);
+                received.map(|received| received.bytes)
+            })
+        };
+        // A side that ends with messages unread is told of as a reset once, ahead of its last words.
+        let received = match receive() {
+            Err(rustix::io::Errno::CONNRESET) => receive(),
+            received => received,
+        };
         let length = match received {
-            Ok(received) => received.bytes,
+            Ok(length) => length,
             Err(rustix::io::Errno::CONNRESET) => 0,
             Err(error) => return Err(error.into()),
         };
@@ -243,5 +251,15 @@ mod tests {
         let (one, _other) = Channel::pair().unwrap();
         let error = one.receive(Duration::from_millis(5)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn last_words_are_heard_of_a_side_that_left_messages_unread() {
+        let (launcher, process) = Channel::pair().unwrap();
+        launcher.send(b"unread", &[]).unwrap();
+        process.say(&FromChild::Failed(Failure::other("why")), &[]).unwrap();
+        drop(process);
+        assert_eq!(launcher.last_words().unwrap().message, "why");
+        assert!(launcher.receive(Duration::ZERO).unwrap().is_none());
     }
 }

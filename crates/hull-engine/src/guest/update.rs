@@ -107,7 +107,7 @@ impl Task {
 fn kind(error: &CgroupError) -> Kind {
     match error {
         CgroupError::InUse { .. } => Kind::Conflict,
-        CgroupError::Unsupported { .. } => Kind::Invalid,
+        CgroupError::Unsupported { .. } | CgroupError::Refused { .. } => Kind::Invalid,
         CgroupError::Write { source, .. } if source.kind() == ErrorKind::ResourceBusy => {
             Kind::Conflict
         }
