@@ -150,11 +150,13 @@ fn devices_are_the_few_that_are_harmless() {
     let seen = d.docker("run --rm --network none busybox ls /dev").ok();
     let mut seen: Vec<_> = seen.split_whitespace().collect();
     seen.sort_unstable();
+    // A link to the kernel's memory, which is masked; only where the kernel shows it at all.
+    seen.retain(|name| *name != "core");
     assert_eq!(
         seen,
         [
-            "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr",
-            "stdin", "stdout", "tty", "urandom", "zero"
+            "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
+            "stdout", "tty", "urandom", "zero"
         ]
     );
     let refused = d.docker("run --rm --network none busybox mknod /tmp/sda b 8 0").run();
