@@ -33,6 +33,19 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
+/// The cgroup above those of this run's containers.
+pub(crate) fn parent() -> String {
+    format!("hull-runtime-test-{}", std::process::id())
+}
+
+/// Removes it in every hierarchy.
+pub(crate) fn remove_parent() {
+    let mounts = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let roots = mounts.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+    // Where it is in use something has failed and said so.
+    roots.for_each(|root| fs::remove_dir(root.join(parent())).unwrap_or_default());
+}
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl Bundle {
@@ -59,11 +72,7 @@ impl Bundle {
         bundle.config = serde_json::from_str(&text).unwrap();
         bundle.config["process"]["terminal"] = json!(false);
         bundle.config["root"]["readonly"] = json!(false);
-        let unique = format!(
-            "/hull-runtime-test/{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let unique = format!("/{}/{}", parent(), COUNT.fetch_add(1, Ordering::Relaxed));
         bundle.config["linux"]["cgroupsPath"] = json!(unique);
         bundle
     }
@@ -102,9 +111,14 @@ impl Bundle {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end, which is forced upon one that does not find it.
     pub(crate) fn call(&self, words: &[&str]) -> Outcome {
-        Outcome::of(&self.command(words).output().unwrap())
+        let runtime = self.command(words);
+        let mut command = hull_sys::spawn::command("/usr/bin/timeout");
+        command.args(["--foreground", "--signal", "KILL", "120"]);
+        command.arg(runtime.get_program()).args(runtime.get_args());
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir(self.dir.path());
+        Outcome::of(&command.stdin(Stdio::null()).output().unwrap())
     }
 
     /// `run` of the container `id`, to its end.

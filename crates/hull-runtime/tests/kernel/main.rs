@@ -38,8 +38,8 @@ fn main() -> ExitCode {
         println!("\ntest result: ok. 0 passed; 0 failed; all ignored");
         return ExitCode::SUCCESS;
     }
-    let words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
-    let wanted = words.filter(|word| !word.starts_with('-')).next().unwrap_or_default();
+    let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
+    let wanted = words.find(|word| !word.starts_with('-')).unwrap_or_default();
     let areas = [
         life::TESTS,
         processes::TESTS,
@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
         if outcome.is_ok() { passed += 1 } else { failed += 1 }
     }
+    bundle::remove_parent();
     let result = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {result}. {passed} passed; {failed} failed; 0 ignored");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

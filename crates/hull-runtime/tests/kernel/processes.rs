@@ -31,7 +31,7 @@ fn configured() {
     process["oomScoreAdj"] = json!(500);
     process["ioPriority"] = json!({"class": "IOPRIO_CLASS_IDLE", "priority": 3});
     process["scheduler"] = json!({"policy": "SCHED_BATCH", "nice": 5});
-    let script = "id; pwd; umask; printenv A; hostname; cat /proc/self/oom_score_adj; \
+    let script = "id; pwd; umask; echo \"$A\"; hostname; cat /proc/self/oom_score_adj; \
                   grep 'core file' /proc/self/limits | tr -s ' '; \
                   grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr '\\t' ' '; \
                   grep -E '^policy|^prio' /proc/self/sched | tr -d ' '";
@@ -100,7 +100,7 @@ fn exec_detached() {
     assert!(command.stdout(null()).stderr(null()).status().unwrap().success());
     let pid = fs::read_to_string(&file).unwrap();
     let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
-    assert_eq!(words, "sleep\0601\0");
+    assert_eq!(words, "sleep\x00601\x00");
     let pids = bundle.call(&["ps", "--format", "json", "c"]).ok();
     assert!(pids.contains(&pid), "{pids}");
     assert!(bundle.call(&["ps", "c"]).ok().contains("sleep 601"));
