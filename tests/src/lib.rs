@@ -17,7 +17,7 @@ pub mod sandbox;
 pub mod terminal;
 pub mod wait;
 
-pub use command::{Running, Tool};
+pub use command::{Done, Running, Tool};
 pub use daemon::{Daemon, Settings};
 pub use http::{Answer, Connection};
 pub use terminal::Terminal;

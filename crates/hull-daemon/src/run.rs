@@ -189,25 +189,23 @@ fn group_id(text: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// Lets us have many descriptors, and returns the limit as it was.
+/// Lets us have many descriptors, and returns the limit for guests that ask for none.
 ///
-/// Guests inherit our limits, and a large one slows programs that close every descriptor they might
-/// have; so guests are given the former limit unless they ask for another.
+/// Guests would inherit ours, and a large one slows programs that close every descriptor they might
+/// have; so they are given Docker's (1,024, and 524,288 for those that raise theirs), as far as we may.
 fn raise_descriptors() -> Option<Rlimit> {
+    const SOFT: u64 = 1_024;
+    const HARD: u64 = 524_288;
     let was = getrlimit(Limit::Nofile);
-    let enough = was.current.is_none_or(|soft| soft >= DESCRIPTORS);
-    if enough {
-        return None;
-    }
-    let want = was.maximum.map_or(DESCRIPTORS, |hard| hard.min(DESCRIPTORS));
-    let raised = rustix::process::Rlimit { current: Some(want), maximum: was.maximum };
-    match setrlimit(Limit::Nofile, raised) {
-        Ok(()) => Some(Rlimit { resource: Resource::Nofile, soft: was.current, hard: was.maximum }),
-        Err(error) => {
+    if was.current.is_some_and(|soft| soft < DESCRIPTORS) {
+        let want = was.maximum.map_or(DESCRIPTORS, |hard| hard.min(DESCRIPTORS));
+        let raised = rustix::process::Rlimit { current: Some(want), maximum: was.maximum };
+        if let Err(error) = setrlimit(Limit::Nofile, raised) {
             tracing::warn!(%error, want, "raise the limit of open files");
-            None
         }
     }
+    let hard = was.maximum.map_or(HARD, |hard| hard.min(HARD));
+    Some(Rlimit { resource: Resource::Nofile, soft: Some(SOFT.min(hard)), hard: Some(hard) })
 }
 
 #[cfg(test)]

@@ -34,10 +34,17 @@ pub struct Config {
     pub log: LogConfig,
     /// For guests that do not say whether they want an init.
     pub init: bool,
+    /// For guests that do not say whether programs may give them privileges.
+    pub no_new_privileges: bool,
+    /// The system call filter of guests that name none.
+    pub seccomp: hull_model::security::Seccomp,
     /// For guests that set no name servers.
     pub dns: Dns,
     /// For guests that do not limit a resource themselves.
     pub rlimits: Vec<Rlimit>,
+    /// Where files of the Container Device Interface are; of two that define a device, the one in
+    /// the later directory goes first.
+    pub cdi_directories: Vec<PathBuf>,
     /// Free `key=value` pairs shown in `info`.
     pub labels: Vec<String>,
     /// How long guests may take to end when all are stopped.

@@ -112,6 +112,13 @@ impl Engine {
         &self.inner.host
     }
 
+    /// The devices of the Container Device Interface by name, and why some files are not used. Reads
+    /// files.
+    pub fn vendor_devices(&self) -> (Vec<String>, Vec<String>) {
+        let registry = crate::cdi::Registry::read(&self.inner.config.cdi_directories);
+        (registry.names().map(str::to_owned).collect(), registry.errors().to_vec())
+    }
+
     /// What the engine was opened with.
     pub fn config(&self) -> &Config {
         &self.inner.config

@@ -7,6 +7,7 @@
 mod advice;
 mod archive;
 mod borrow;
+mod cdi;
 mod config;
 mod create;
 mod engine;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hull_container::host::HostFacts;
 use hull_container::owners;
+use hull_model::security::Seccomp;
 use hull_net::names::Instance;
 use hull_store::Store;
 use tokio::task::JoinSet;
@@ -115,6 +116,14 @@ fn prepare(config: Config) -> Result<(Parts, Vec<GuestRecord>)> {
         private_dir(root).map_err(Error::internal(format!("make {}", root.display())))?;
     }
     claim_exec_root(&paths)?;
+    if let Seccomp::Profile(text) = &config.seccomp {
+        // Better now than at each start. All capabilities: every rule is then looked at.
+        let host = HostFacts::read().map_err(Error::internal("look at the host"))?;
+        let host = hull_container::seccomp::Host { kernel: host.kernel };
+        hull_container::seccomp::compile(text, u64::MAX, &host).map_err(|error| {
+            Error::caused(Kind::Invalid, "use the daemon's seccomp profile", error)
+        })?;
+    }
     let doing = format!("open the store at {}", paths.data_root.display());
     let store = Arc::new(Store::open(&paths.data_root).map_err(of_store(doing))?);
     let records = GuestRecords(Arc::clone(&store)).load()?;

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 use hull_container::host::{GrantedDevice, all_devices, devices, disks};
 use hull_container::plan::{self, LaunchContext, LaunchPlan, Rootfs};
+use hull_model::guest::GuestSpec;
 use hull_model::name::Name;
 use hull_model::namespace::{Network, Partner};
+use hull_model::security::{DeviceRequest, Seccomp};
 
+use crate::cdi;
+use crate::config::Config;
 use crate::engine::Inner;
 use crate::error::{Error, Kind, Result};
 use crate::files;
@@ -40,10 +44,19 @@ pub(crate) fn launch(
     write_files(engine, record, partners)?;
     let files = file_mounts(engine, record, partners);
     let volumes = volumes_of(record);
-    let mut resolved = spec.clone();
+    if spec.security.writable_cgroups && engine.host.cgroup_version() == "1" {
+        // There a guest with the host's root could name a program that the host then runs.
+        let why = "not supported by this kernel: writable-cgroups=true needs cgroup v2";
+        return Err(invalid(why.to_owned()));
+    }
+    let mut resolved = with_defaults(spec, &engine.config);
     name_volumes(&mut resolved, record);
     add_default_rlimits(&mut resolved, &engine.config.rlimits);
     find_disks(&mut resolved)?;
+    let requests = &spec.security.device_requests;
+    let edits = if requests.is_empty() { Vec::new() } else { vendor_edits(engine, requests)? };
+    let mut devices = granted(record)?;
+    devices.extend(cdi::nodes(&edits).map_err(invalid)?);
     let cx = LaunchContext {
         id: record.id,
         host: &engine.host,
@@ -55,14 +68,37 @@ pub(crate) fn launch(
         },
         files: &files,
         volumes: &volumes,
-        devices: &granted(record)?,
+        devices: &devices,
         init: spec.init.unwrap_or_default().then(|| engine.init.clone()),
         cgroup_parent: &engine.config.cgroup_parent,
         seccomp: &engine.filters,
         partners: partners.as_model(),
     };
-    plan::launch(&resolved, &cx)
-        .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))
+    let mut plan = plan::launch(&resolved, &cx)
+        .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))?;
+    cdi::apply(&edits, &mut plan).map_err(invalid)?;
+    Ok(plan)
+}
+
+/// `spec` with what it leaves to the daemon, for its first process and for those added.
+pub(crate) fn with_defaults(spec: &GuestSpec, config: &Config) -> GuestSpec {
+    let mut spec = spec.clone();
+    spec.security.no_new_privileges.get_or_insert(config.no_new_privileges);
+    if spec.security.seccomp == Seccomp::Default {
+        spec.security.seccomp = config.seccomp.clone();
+    }
+    spec
+}
+
+fn invalid(why: String) -> Error {
+    Error::new(Kind::Invalid, why)
+}
+
+/// What the devices that a driver has to find need.
+fn vendor_edits(engine: &Inner, requests: &[DeviceRequest]) -> Result<Vec<cdi::Edits>> {
+    let registry = cdi::Registry::read(&engine.config.cdi_directories);
+    let names = cdi::names(requests, &registry)?;
+    registry.edits(&names).map_err(invalid)
 }
 
 /// The plan with which the guest of `record` would start, as far as that is known before: for those
@@ -70,7 +106,7 @@ pub(crate) fn launch(
 pub(crate) fn sketch(engine: &Inner, record: &GuestRecord) -> Result<LaunchPlan> {
     let somebody = Some(Partner { id: record.id, pid: 0 });
     let volumes = volumes_of(record);
-    let mut resolved = record.spec.clone();
+    let mut resolved = with_defaults(&record.spec, &engine.config);
     name_volumes(&mut resolved, record);
     add_default_rlimits(&mut resolved, &engine.config.rlimits);
     let cx = LaunchContext {

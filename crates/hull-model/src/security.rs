@@ -14,28 +14,34 @@ pub struct Security {
     pub cap_add: BTreeSet<String>,
     /// Capabilities taken away, likewise.
     pub cap_drop: BTreeSet<String>,
-    /// No process can gain privileges by executing a program.
-    pub no_new_privileges: bool,
+    /// No process can gain privileges by executing a program; `None` for the daemon's default.
+    pub no_new_privileges: Option<bool>,
     /// Which system calls are allowed.
     pub seccomp: Seccomp,
     /// Paths hidden; `None` for Docker's default list.
     pub masked_paths: Option<Vec<String>>,
     /// Paths that cannot be written; `None` for Docker's default list.
     pub read_only_paths: Option<Vec<String>>,
+    /// Whether its own part of the cgroup tree can be written; only with cgroup v2.
+    pub writable_cgroups: bool,
     /// Kernel settings of the guest's own namespaces.
     pub sysctls: std::collections::BTreeMap<String, String>,
     /// Devices of the host.
     pub devices: Vec<Device>,
     /// What may be done with device nodes beyond Docker's list and `devices`, in order.
     pub device_rules: Vec<DeviceRule>,
+    /// Devices that are found by what they can do, or by their vendor's name for them.
+    pub device_requests: Vec<DeviceRequest>,
 }
 
 /// The filter on system calls.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Seccomp {
-    /// Docker's default profile.
+    /// The daemon's default, which is Docker's default profile unless another was configured.
     #[default]
     Default,
+    /// Docker's default profile, whatever the daemon's is.
+    Builtin,
     /// None at all.
     Unconfined,
     /// A profile in Docker's JSON format.
@@ -77,6 +83,36 @@ pub enum DeviceKind {
     Block,
     /// Character devices.
     Character,
+}
+
+/// Devices that a driver is to find.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DeviceRequest {
+    /// Which driver: `cdi`, `nvidia`; empty is whichever can.
+    pub driver: String,
+    /// How many.
+    pub count: DeviceCount,
+    /// Which, by the driver's names for them.
+    pub ids: Vec<String>,
+    /// Sets of words, one of which a device must have whole.
+    pub capabilities: Vec<Vec<String>>,
+    /// For the driver.
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+/// How many devices.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum DeviceCount {
+    /// As many as there are.
+    All,
+    /// So many.
+    Exactly(u16),
+}
+
+impl Default for DeviceCount {
+    fn default() -> Self {
+        Self::Exactly(0)
+    }
 }
 
 /// The capabilities of a Docker container by default, without `CAP_`.

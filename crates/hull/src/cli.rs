@@ -21,6 +21,8 @@ use crate::failure::Failure;
     disable_version_flag = true,
     disable_help_subcommand = true,
     arg_required_else_help = true,
+    // As with Docker: of a flag given twice the last counts.
+    args_override_self = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {

@@ -108,7 +108,7 @@ fn failures_in_the_start_period_do_not_count() {
 fn checks_go_on_when_the_daemon_comes_back() {
     let mut d = daemon!(Settings { leaves_guests: true, ..Settings::default() });
     d.run_detached(
-        "--name cc --health-interval 100ms --health-timeout 1h --health-retries 1 \
+        "--name cc --health-interval 100ms --health-timeout 5s --health-retries 1 \
          --health-cmd 'cat /file' busybox sleep 1000",
     );
     d.docker("exec cc sh -c 'echo 1 > /file'").ok();
@@ -120,15 +120,16 @@ fn checks_go_on_when_the_daemon_comes_back() {
     until(&d, "cc", "unhealthy");
     // One that hangs while the daemon goes is killed by the next, which tests again.
     d.docker("exec cc mkfifo /file").ok();
-    eventually("a check hangs", || {
-        d.docker("exec cc ps -o args").ok().lines().any(|line| line == "cat /file").then_some(())
-    });
+    let hanging = || {
+        let all = d.docker("exec cc ps -o pid,args").ok();
+        let line = all.lines().find(|line| line.ends_with(" cat /file"))?;
+        Some(line.split_whitespace().next()?.to_owned())
+    };
+    let first = eventually("a check hangs", hanging);
     d.kill();
     d.again();
-    eventually("it is gone", || {
-        let all = d.docker("exec cc ps -o args").ok();
-        all.lines().all(|line| line != "cat /file").then_some(())
-    });
+    let gone = format!("exec cc test ! -e /proc/{first}");
+    eventually("it is gone", || (d.docker(&gone).run().status == 0).then_some(()));
     d.docker("exec cc sh -c 'rm /file; echo 1 > /file'").ok();
     until(&d, "cc", "healthy");
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use hull_model::mount::Target;
 use hull_model::namespace::{Ipc, Namespaces, Network};
-use hull_model::security::{Device, Seccomp, Security, capability};
+use hull_model::security::{Device, DeviceCount, DeviceRequest, Seccomp, Security, capability};
 
-use super::host_config::{DeviceMapping, HostConfig, Map};
+use super::host_config::{self as wire, DeviceMapping, HostConfig, Map};
 use crate::refusal::{Refusal, Result, quote};
 
 /// The privileges that `host` asks for; `namespaces` decide which sysctls are the guest's own.
@@ -19,7 +19,8 @@ pub(super) fn read(
         privileged: host.privileged,
         cap_add: read_capabilities("CapAdd", host.cap_add.as_deref())?,
         cap_drop: read_capabilities("CapDrop", host.cap_drop.as_deref())?,
-        no_new_privileges: false,
+        no_new_privileges: None,
+        writable_cgroups: false,
         seccomp: Seccomp::Default,
         masked_paths: read_paths("MaskedPaths", host.masked_paths.as_deref())?,
         read_only_paths: read_paths("ReadonlyPaths", host.readonly_paths.as_deref())?,
@@ -28,6 +29,7 @@ pub(super) fn read(
         device_rules: super::limits::read_device_rules(
             host.device_cgroup_rules.as_deref().unwrap_or_default(),
         )?,
+        device_requests: read_requests(host.device_requests.as_deref().unwrap_or_default())?,
     };
     for option in host.security_opt.as_deref().unwrap_or_default() {
         read_option(option, &mut security, warnings)?;
@@ -41,11 +43,17 @@ pub(super) fn write(security: &Security, host: &mut HostConfig) {
     host.cap_add = write_capabilities(&security.cap_add);
     host.cap_drop = write_capabilities(&security.cap_drop);
     let mut options = Vec::new();
-    if security.no_new_privileges {
-        options.push("no-new-privileges".to_owned());
+    match security.no_new_privileges {
+        Some(true) => options.push("no-new-privileges".to_owned()),
+        Some(false) => options.push("no-new-privileges=false".to_owned()),
+        None => {}
+    }
+    if security.writable_cgroups {
+        options.push("writable-cgroups=true".to_owned());
     }
     match &security.seccomp {
         Seccomp::Default => {}
+        Seccomp::Builtin => options.push("seccomp=builtin".to_owned()),
         Seccomp::Unconfined => options.push("seccomp=unconfined".to_owned()),
         Seccomp::Profile(json) => options.push(format!("seccomp={json}")),
     }
@@ -55,6 +63,8 @@ pub(super) fn write(security: &Security, host: &mut HostConfig) {
     host.sysctls = Some(security.sysctls.clone());
     host.devices = Some(security.devices.iter().map(write_device).collect());
     host.device_cgroup_rules = super::limits::write_device_rules(&security.device_rules);
+    let requests: Vec<_> = security.device_requests.iter().map(write_request).collect();
+    host.device_requests = (!requests.is_empty()).then_some(requests);
 }
 
 fn read_capabilities(field: &str, names: Option<&[String]>) -> Result<BTreeSet<String>> {
@@ -83,7 +93,7 @@ fn write_capabilities(names: &BTreeSet<String>) -> Option<Vec<String>> {
 fn read_option(option: &str, security: &mut Security, warnings: &mut Vec<String>) -> Result<()> {
     match option {
         "no-new-privileges" => {
-            security.no_new_privileges = true;
+            security.no_new_privileges = Some(true);
             return Ok(());
         }
         "disable" => return Ok(()),
@@ -94,11 +104,12 @@ fn read_option(option: &str, security: &mut Security, warnings: &mut Vec<String>
         .or_else(|| option.split_once(':'))
         .ok_or_else(|| bad_option(1, option))?;
     match (key, value) {
-        ("no-new-privileges", "true" | "1" | "t" | "T" | "TRUE" | "True") => {
-            security.no_new_privileges = true;
+        ("no-new-privileges", value) => {
+            let on = go_bool(value).ok_or_else(|| bad_option(2, option))?;
+            security.no_new_privileges = Some(on);
         }
-        ("no-new-privileges", "false" | "0" | "f" | "F" | "FALSE" | "False") => {
-            security.no_new_privileges = false;
+        ("writable-cgroups", value) => {
+            security.writable_cgroups = go_bool(value).ok_or_else(|| bad_option(2, option))?;
         }
         ("seccomp", value) => security.seccomp = read_seccomp(value)?,
         ("apparmor", "" | "unconfined") | ("label", "disable") => {}
@@ -112,13 +123,18 @@ fn read_option(option: &str, security: &mut Security, warnings: &mut Vec<String>
             warnings
                 .push(format!("{} has no effect: hull sets no {key} confinement", quote(option)));
         }
-        ("writable-cgroups", "false") => {}
-        ("writable-cgroups", "true") => {
-            return Err(Refusal::unsupported("HostConfig.SecurityOpt", option));
-        }
         _ => return Err(bad_option(2, option)),
     }
     Ok(())
+}
+
+/// The words of Go's `strconv.ParseBool`.
+fn go_bool(word: &str) -> Option<bool> {
+    match word {
+        "true" | "1" | "t" | "T" | "TRUE" | "True" => Some(true),
+        "false" | "0" | "f" | "F" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 fn bad_option(number: u8, option: &str) -> Refusal {
@@ -127,7 +143,7 @@ fn bad_option(number: u8, option: &str) -> Refusal {
 
 fn read_seccomp(value: &str) -> Result<Seccomp> {
     match value {
-        "builtin" => Ok(Seccomp::Default),
+        "builtin" => Ok(Seccomp::Builtin),
         "unconfined" => Ok(Seccomp::Unconfined),
         json => match serde_json::from_str::<serde_json::Map<_, serde_json::Value>>(json) {
             Ok(_) => Ok(Seccomp::Profile(json.to_owned())),
@@ -205,6 +221,44 @@ fn read_devices(devices: &[DeviceMapping]) -> Result<Vec<Device>> {
     devices.iter().map(read).collect()
 }
 
+fn read_requests(requests: &[wire::DeviceRequest]) -> Result<Vec<DeviceRequest>> {
+    let read = |request: &wire::DeviceRequest| {
+        let ids = request.device_ids.clone().unwrap_or_default();
+        let count = match request.count {
+            -1 => DeviceCount::All,
+            count => DeviceCount::Exactly(u16::try_from(count).map_err(|_out_of_range| {
+                Refusal::invalid(format_args!("invalid device request: count {count}"))
+            })?),
+        };
+        if count != DeviceCount::default() && !ids.is_empty() {
+            return Err(Refusal::invalid("cannot set both Count and DeviceIDs on device request"));
+        }
+        Ok(DeviceRequest {
+            driver: request.driver.clone(),
+            count,
+            ids,
+            capabilities: request.capabilities.clone().unwrap_or_default(),
+            options: request.options.clone().unwrap_or_default(),
+        })
+    };
+    requests.iter().map(read).collect()
+}
+
+fn write_request(request: &DeviceRequest) -> wire::DeviceRequest {
+    let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+    let capabilities = &request.capabilities;
+    wire::DeviceRequest {
+        driver: request.driver.clone(),
+        count: match request.count {
+            DeviceCount::All => -1,
+            DeviceCount::Exactly(count) => count.into(),
+        },
+        device_ids: some(&request.ids),
+        capabilities: (!capabilities.is_empty()).then(|| capabilities.clone()),
+        options: Some(request.options.clone()).filter(|options| !options.is_empty()),
+    }
+}
+
 fn write_device(device: &Device) -> DeviceMapping {
     DeviceMapping {
         path_on_host: device.host.clone(),
@@ -257,9 +311,10 @@ mod tests {
         for option in ["no-new-privileges", "no-new-privileges=true", "no-new-privileges:true"] {
             assert_eq!(read(option), is("no-new-privileges", 0));
         }
-        assert_eq!(read("no-new-privileges=false"), is("", 0));
+        assert_eq!(read("no-new-privileges=false"), is("no-new-privileges=false", 0));
+        assert_eq!(read("writable-cgroups=1"), is("writable-cgroups=true", 0));
         assert_eq!(read("seccomp=unconfined"), is("seccomp=unconfined", 0));
-        assert_eq!(read("seccomp=builtin"), is("", 0));
+        assert_eq!(read("seccomp=builtin"), is("seccomp=builtin", 0));
         assert_eq!(read("seccomp={\"a\":1}"), is("seccomp={\"a\":1}", 0));
         assert_eq!(read("apparmor=unconfined"), is("", 0));
         assert_eq!(read("apparmor=mine"), is("", 1));
@@ -314,6 +369,23 @@ mod tests {
             assert!(check(key, shared.clone()).unwrap_err().contains("not allowed in host"));
         }
         assert!(read_sysctls([("net.a".to_owned(), "1\n2".to_owned())].into(), &own()).is_err());
+    }
+
+    #[test]
+    fn device_requests_survive_the_way_there_and_back() {
+        let request = |count, ids: &[&str]| wire::DeviceRequest {
+            count,
+            device_ids: words(ids).filter(|ids| !ids.is_empty()),
+            capabilities: Some(vec![vec!["gpu".to_owned()]]),
+            ..wire::DeviceRequest::default()
+        };
+        let read = |one| read_requests(&[one]).map(|all| write_request(&all[0]));
+        for good in [request(-1, &[]), request(0, &["v.com/c=a"]), request(2, &[])] {
+            assert_eq!(read(good.clone()), Ok(good));
+        }
+        let both = read(request(1, &["0"])).unwrap_err().message;
+        assert_eq!(both, "cannot set both Count and DeviceIDs on device request");
+        assert!(read(request(-2, &[])).is_err() && read(request(1 << 40, &[])).is_err());
     }
 
     #[test]

@@ -54,6 +54,10 @@ pub struct InfoView<'a> {
     pub log_driver: &'a str,
     /// The registries of which the daemon's configuration says something.
     pub registries: Registries<'a>,
+    /// Where files of the Container Device Interface are.
+    pub cdi_directories: &'a [String],
+    /// The devices found there.
+    pub cdi_devices: &'a [String],
     /// The daemon's own state.
     pub daemon: DaemonView,
     /// The time.
@@ -131,6 +135,7 @@ pub fn write(view: &InfoView<'_>, version: ApiVersion) -> Map<String, Value> {
         "SecurityOptions": view.security_options,
         "Warnings": view.warnings,
     })));
+    info.extend(cdi(view, version));
     info.extend(legacy(version));
     info
 }
@@ -212,8 +217,18 @@ fn runtime() -> Value {
         "InitCommit": { "ID": "" },
         "ProductLicense": "",
         "DefaultAddressPools": null,
-        "CDISpecDirs": [],
     })
+}
+
+fn cdi(view: &InfoView<'_>, version: ApiVersion) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("CDISpecDirs".to_owned(), json!(view.cdi_directories));
+    if version.is_at_least(50) && !view.cdi_devices.is_empty() {
+        let device = |id: &String| json!({ "Source": "cdi", "ID": id });
+        let devices: Vec<_> = view.cdi_devices.iter().map(device).collect();
+        fields.insert("DiscoveredDevices".to_owned(), json!(devices));
+    }
+    fields
 }
 
 fn registries(registries: &Registries<'_>, version: ApiVersion) -> Value {

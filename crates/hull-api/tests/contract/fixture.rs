@@ -333,6 +333,8 @@ pub(crate) fn info(version: ApiVersion) -> Value {
             insecure: &texts,
             insecure_networks: &texts,
         },
+        cdi_directories: &texts,
+        cdi_devices: &texts,
         daemon: information::DaemonView::default(),
         now: NOW,
     };

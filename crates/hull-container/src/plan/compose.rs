@@ -136,7 +136,7 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
         make_cwd: true,
         identity: identity(spec, &spec.process.user),
         capabilities,
-        no_new_privileges: spec.security.no_new_privileges,
+        no_new_privileges: spec.security.no_new_privileges.unwrap_or_default(),
         seccomp: filter(spec, capabilities, privileged, (cx.host, cx.seccomp))?,
         rlimits: rlimits(spec),
         umask: 0o022,
@@ -147,7 +147,7 @@ pub fn launch(spec: &GuestSpec, cx: &LaunchContext<'_>) -> Result<LaunchPlan, Pl
         id: cx.id.to_string(),
         cgroup: cgroups::guest(&spec.limits, filtered, &path, cx.host)?,
         root: Root { files: cx.root.clone(), read_only: spec.root_read_only, ..Root::default() },
-        mounts: mounts::all(spec, cx.files, cx.volumes, (cx.host, cx.partners.ipc))?,
+        mounts: mounts(spec, cx, &path)?,
         devices: devices(cx.devices)?,
         masked: mounts::masked(spec, cx.host),
         read_only: mounts::read_only(spec),
@@ -186,7 +186,7 @@ pub fn exec(
         make_cwd: false,
         identity: identity(spec, user),
         capabilities,
-        no_new_privileges: spec.security.no_new_privileges,
+        no_new_privileges: spec.security.no_new_privileges.unwrap_or_default(),
         seccomp: filter(spec, capabilities, privileged, (cx.host, cx.seccomp))?,
         rlimits: rlimits(spec),
         umask: 0o022,
@@ -206,6 +206,18 @@ pub fn exec(
 
 fn identity(spec: &GuestSpec, user: &str) -> Identity {
     Identity::Named { user: user.to_owned(), groups: spec.process.groups.clone() }
+}
+
+fn mounts(
+    spec: &GuestSpec,
+    cx: &LaunchContext<'_>,
+    cgroup: &Path,
+) -> Result<Vec<super::Mount>, PlanError> {
+    let all = mounts::all(spec, cx.files, cx.volumes, (cx.host, cx.partners.ipc))?;
+    match spec.namespaces.host_cgroup && cx.ids.is_some() {
+        true => Ok(mounts::without_cgroup_namespace(all, cgroup, cx.host)),
+        false => Ok(all),
+    }
 }
 
 fn hostname(spec: &GuestSpec, id: GuestId) -> String {
@@ -341,7 +353,7 @@ fn filter(
     let text = match &spec.security.seccomp {
         Wanted::Unconfined => return Ok(Seccomp::default()),
         _ if privileged || !host.seccomp => return Ok(Seccomp::default()),
-        Wanted::Default => seccomp::DEFAULT,
+        Wanted::Default | Wanted::Builtin => seccomp::DEFAULT,
         Wanted::Profile(text) => text,
     };
     let host = seccomp::Host { kernel: host.kernel };

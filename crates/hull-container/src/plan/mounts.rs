@@ -13,7 +13,7 @@ use super::{
     Attributes, CgroupView, Mount, Owners, PlanError, Propagation, Reach, Refusal, Source,
 };
 use crate::cgroup::Hierarchy;
-use crate::host::HostFacts;
+use crate::host::{CgroupMount, HostFacts};
 
 const KERNEL: u64 = NO_SUID | NO_DEV | NO_EXEC;
 
@@ -96,7 +96,8 @@ fn defaults(spec: &GuestSpec, host: &HostFacts) -> Vec<Mount> {
         ),
         new("/dev/mqueue", "mqueue", &[], KERNEL),
     ];
-    mounts.extend(cgroups(host, kernel_read_only));
+    let writable = spec.security.writable_cgroups;
+    mounts.extend(cgroups(host, if writable { KERNEL } else { kernel_read_only }));
     mounts
 }
 
@@ -158,6 +159,35 @@ fn cgroups(host: &HostFacts, attributes: u64) -> Option<Mount> {
     }
     let unified = host.cgroups.iter().any(|one| one.hierarchy == Hierarchy::V2);
     unified.then(|| new("/sys/fs/cgroup", "cgroup2", &[], attributes))
+}
+
+/// `mounts` for a guest in the host's cgroup namespace and a user namespace of its own, which cannot
+/// mount what belongs to the host: it is shown its own directories instead, as by runc.
+pub(super) fn without_cgroup_namespace(
+    mut mounts: Vec<Mount>,
+    path: &Path,
+    host: &HostFacts,
+) -> Vec<Mount> {
+    let place = |name: &str| {
+        let is_it = |one: &&CgroupMount| one.mount.file_name().is_some_and(|file| file == name);
+        host.cgroups.iter().find(is_it).map(|one| one.mount.join(path))
+    };
+    for mount in mounts.iter_mut().filter(|mount| mount.target == "/sys/fs/cgroup") {
+        if let Source::CgroupV1 { hierarchies, .. } = &mut mount.source {
+            for (name, view) in hierarchies {
+                if let Some(directory) = place(name) {
+                    *view = CgroupView::Directory(directory);
+                }
+            }
+        }
+        let is_v2 =
+            matches!(&mount.source, Source::New { filesystem, .. } if filesystem == "cgroup2");
+        let v2 = host.cgroups.iter().find(|one| one.hierarchy == Hierarchy::V2);
+        if let Some(one) = v2.filter(|_| is_v2) {
+            mount.source = Source::Bind { path: one.mount.join(path), recursive: false };
+        }
+    }
+    mounts
 }
 
 fn one(mount: &model::Mount, volumes: &BTreeMap<Name, PathBuf>) -> Result<Mount, PlanError> {

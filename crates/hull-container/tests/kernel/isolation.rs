@@ -116,7 +116,7 @@ fn capabilities_and_filter_are_dockers() {
     ] {
         assert!(out.contains(line), "{line} not in {out}");
     }
-    guest.spec.security.no_new_privileges = true;
+    guest.spec.security.no_new_privileges = Some(true);
     guest.spec.process.user = "www-data".to_owned();
     let out = guest.shell("id; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status").run().unwrap();
     let out = out.output;

@@ -96,6 +96,14 @@ pub struct Directives {
     #[arg(long, num_args = 0, default_missing_value = "true")]
     pub init: Option<bool>,
 
+    /// Programs cannot give privileges in guests that do not say
+    #[arg(long, num_args = 0, default_missing_value = "true")]
+    pub no_new_privileges: Option<bool>,
+
+    /// System call filter of guests that name none: a file, builtin or unconfined [default: builtin]
+    #[arg(long, value_name = "FILE")]
+    pub seccomp_profile: Option<String>,
+
     /// Limit of processes in guests that set none: nofile=1024:4096 (repeatable)
     #[arg(long = "default-ulimit", value_name = "NAME=SOFT[:HARD]")]
     #[serde(deserialize_with = "values::ulimits")]
@@ -145,6 +153,11 @@ pub struct Directives {
     /// Where images of docker.io are looked for first (repeatable)
     #[arg(long = "registry-mirror", value_name = "URL")]
     pub registry_mirrors: Vec<String>,
+
+    /// Where files of the Container Device Interface are [default: /etc/cdi and /var/run/cdi]
+    /// (repeatable)
+    #[arg(long = "cdi-spec-dir", value_name = "DIR")]
+    pub cdi_spec_dirs: Vec<PathBuf>,
 
     /// Label of the daemon, shown by info (repeatable)
     #[arg(long = "label", value_name = "KEY=VALUE")]

@@ -9,6 +9,7 @@ use hull_model::guest::Dns;
 use hull_model::id_range::IdPool;
 use hull_model::limits::{Resource, Rlimit};
 use hull_model::log::{LogConfig, Rotation};
+use hull_model::security::Seccomp;
 use tracing::level_filters::LevelFilter;
 
 use hull_engine::CgroupDriver;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) id_pool: Option<IdPool>,
     pub(crate) log: LogConfig,
     pub(crate) init: bool,
+    pub(crate) no_new_privileges: bool,
+    pub(crate) seccomp: Seccomp,
     pub(crate) ulimits: Vec<Rlimit>,
     pub(crate) shm_size: Option<Bytes>,
     pub(crate) cgroup_driver: CgroupDriver,
@@ -46,6 +49,7 @@ pub(crate) struct Settings {
     pub(crate) dns: Dns,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) mirrors: Vec<String>,
+    pub(crate) cdi_directories: Vec<PathBuf>,
     pub(crate) labels: Vec<String>,
 }
 
@@ -88,6 +92,8 @@ impl Settings {
             id_pool: id_pool(given.userns_pool.as_deref())?,
             log: log(given)?,
             init: given.init.unwrap_or(false),
+            no_new_privileges: given.no_new_privileges.unwrap_or(false),
+            seccomp: seccomp(given.seccomp_profile.as_deref())?,
             ulimits: ulimits(&given.default_ulimits)?,
             shm_size: given.default_shm_size.as_deref().map(shm_size).transpose()?,
             cgroup_driver,
@@ -98,6 +104,7 @@ impl Settings {
             dns: dns(given)?,
             insecure_registries: given.insecure_registries.clone(),
             mirrors: mirrors(&given.registry_mirrors)?,
+            cdi_directories: cdi_directories(&given.cdi_spec_dirs)?,
             labels: labels(&given.labels)?,
         })
     }
@@ -268,6 +275,17 @@ fn shm_size(text: &str) -> Result<Bytes, ConfigError> {
     size.map(Bytes::new).ok_or_else(bad)
 }
 
+/// Whether the filter can be made is the engine's to say, which knows the kernel.
+fn seccomp(given: Option<&str>) -> Result<Seccomp, ConfigError> {
+    match given {
+        None | Some("" | "builtin") => Ok(Seccomp::Builtin),
+        Some("unconfined") => Ok(Seccomp::Unconfined),
+        Some(path) => std::fs::read_to_string(path).map(Seccomp::Profile).map_err(|error| {
+            ConfigError::value("seccomp-profile", path, format!("cannot be read: {error}"))
+        }),
+    }
+}
+
 fn ulimits(texts: &[String]) -> Result<Vec<Rlimit>, ConfigError> {
     let mut limits: Vec<Rlimit> = Vec::new();
     for text in texts {
@@ -392,6 +410,21 @@ fn mirrors(urls: &[String]) -> Result<Vec<String>, ConfigError> {
         }
     };
     urls.iter().map(check).collect()
+}
+
+/// As with Docker, an empty name in the list leaves no directory at all.
+fn cdi_directories(given: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
+    if given.is_empty() {
+        return Ok(["/etc/cdi", "/var/run/cdi"].map(PathBuf::from).into());
+    }
+    let named: Vec<_> = given.iter().filter(|path| !path.as_os_str().is_empty()).collect();
+    match named.iter().find(|path| path.is_relative()) {
+        None => Ok(named.into_iter().cloned().collect()),
+        Some(bad) => {
+            let why = "expected an absolute path";
+            Err(ConfigError::value("cdi-spec-dirs", bad.to_string_lossy(), why))
+        }
+    }
 }
 
 fn labels(texts: &[String]) -> Result<Vec<String>, ConfigError> {

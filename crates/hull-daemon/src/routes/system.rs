@@ -12,6 +12,7 @@ use hull_engine::HostFacts;
 use hull_model::life::State;
 use hull_model::log::LogConfig;
 use hull_model::namespace::UsersDefault;
+use hull_model::security::Seccomp;
 use hull_model::time::Timestamp;
 use tracing::level_filters::LevelFilter;
 
@@ -70,6 +71,11 @@ fn info(app: &App, version: ApiVersion) -> Outcome {
     let storage = [("Backing Filesystem".to_owned(), "idmapped overlay".to_owned())];
     let (networks, names): (Vec<_>, Vec<_>) =
         settings.insecure_registries.iter().cloned().partition(|name| name.contains('/'));
+    let (cdi_devices, cdi_errors) = engine.vendor_devices();
+    let text = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
+    let cdi_directories: Vec<_> = config.cdi_directories.iter().map(text).collect();
+    let mut warnings = warnings(app);
+    warnings.extend(cdi_errors.iter().map(|error| format!("CDI: {error}")));
     let view = InfoView {
         id: &id(app),
         host_name: &host.name,
@@ -89,7 +95,9 @@ fn info(app: &App, version: ApiVersion) -> Outcome {
         memory: host.memory,
         labels: &config.labels,
         security_options: &security(app),
-        warnings: &warnings(app),
+        warnings: &warnings,
+        cdi_directories: &cdi_directories,
+        cdi_devices: &cdi_devices,
         log_driver: match config.log {
             LogConfig::JsonFile(_) => "json-file",
             LogConfig::Discard => "none",
@@ -166,8 +174,14 @@ fn warnings(app: &App) -> Vec<String> {
 
 fn security(app: &App) -> Vec<String> {
     let facts = app.engine().host();
+    let profile = match &app.engine().config().seccomp {
+        Seccomp::Default | Seccomp::Builtin => "name=seccomp,profile=builtin",
+        Seccomp::Unconfined => "name=seccomp,profile=unconfined",
+        Seccomp::Profile(_) => "name=seccomp,profile=custom",
+    };
     let options = [
-        (facts.seccomp, "name=seccomp,profile=builtin"),
+        (facts.seccomp, profile),
+        (app.engine().config().no_new_privileges, "name=no-new-privileges"),
         (
             facts.unmappable.is_none() && app.engine().config().users != UsersDefault::Host,
             "name=userns",

@@ -229,7 +229,8 @@ impl Task {
             cgroup_parent: &self.engine.config.cgroup_parent,
             seccomp: &self.engine.filters,
         };
-        let plan = plan::exec(&self.record.spec, spec, &cx)
+        let guest = crate::planning::with_defaults(&self.record.spec, &self.engine.config);
+        let plan = plan::exec(&guest, spec, &cx)
             .map_err(|source| Error::new(Kind::Invalid, crate::records::chain(&source)))?;
         postcard::to_allocvec(&plan).map_err(Error::internal("write the exec's plan"))
     }

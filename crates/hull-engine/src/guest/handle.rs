@@ -146,7 +146,10 @@ impl Guest {
     /// What it wrote.
     pub async fn logs(&self, query: LogQuery) -> Result<LogStream> {
         let watch = self.0.watch.clone();
-        let Some(path) = self.log_path() else { return Ok(LogStream::empty(watch)) };
+        let Some(path) = self.log_path() else {
+            let text = "configured logging driver does not support reading";
+            return Err(Error::new(Kind::Unsupported, text));
+        };
         let opened =
             tokio::task::spawn_blocking(move || LogStream::open(&path, query, watch)).await;
         opened.map_err(Error::internal("open the log"))?.map_err(Error::internal("open the log"))

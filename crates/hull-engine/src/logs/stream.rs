@@ -37,12 +37,6 @@ impl LogStream {
         Ok(Self { file: Some(file), query, guest, lines: VecDeque::new(), ended: false })
     }
 
-    /// A log that is not kept.
-    pub(crate) fn empty(guest: Watch) -> Self {
-        let query = LogQuery::default();
-        Self { file: None, query, guest, lines: VecDeque::new(), ended: true }
-    }
-
     /// The next line; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<LogLine>> {
         loop {

@@ -106,7 +106,7 @@ fn setuid_and_file_capabilities() {
     rustix::fs::setxattr(guest.lower("bin/capable"), "security.capability", &capabilities, flags)
         .unwrap();
     guest.spec.process.user = "33".to_owned();
-    guest.spec.security.no_new_privileges = true;
+    guest.spec.security.no_new_privileges = Some(true);
     guest.shell("suid who; capable who");
     let none = "0000000000000000";
     assert_eq!(guest.run().unwrap().output, format!("33 {none}\n33 {none}\n"));
