@@ -73,12 +73,14 @@ fn every_row_names_a_test_that_exists_and_uses_the_flag() {
         assert!(words.iter().any(|word| row.does.starts_with(word)), "{row:?}");
         let (file, name) = row.test.split_once("::").unwrap_or_else(|| panic!("no test: {row:?}"));
         let places = [format!("tests/flags/{file}.rs"), format!("tests/{file}.rs")];
-        let text = places
+        let texts: Vec<_> = places
             .iter()
-            .find_map(|place| std::fs::read_to_string(root().join("tests").join(place)).ok())
-            .unwrap_or_else(|| panic!("no such file: {row:?}"));
-        let begin =
-            text.find(&format!("fn {name}()")).unwrap_or_else(|| panic!("no such test: {row:?}"));
+            .filter_map(|place| std::fs::read_to_string(root().join("tests").join(place)).ok())
+            .collect();
+        let (text, begin) = texts
+            .iter()
+            .find_map(|text| Some((text, text.find(&format!("fn {name}()"))?)))
+            .unwrap_or_else(|| panic!("no such test: {row:?}"));
         let body = text[begin..].split("\n#[test]").next().unwrap();
         let short = short_of(&row.flag);
         let uses = body.contains(&row.flag) || short.is_some_and(|short| body.contains(&short));
