@@ -115,10 +115,13 @@ fn images_are_pulled_as_asked() {
         assert!(done.status == 125 && done.stderr.contains("No such image"), "{done:?}");
     }
     seen(&d, "--pull missing", "true");
-    // There is no registry to pull from here, which it says although the image is there.
-    for tool in
-        [d.docker("run --pull always busybox true"), d.hull("run --pull always busybox true")]
-    {
+    // Nobody listens there, which it says although the image is there.
+    d.docker("tag busybox 127.0.0.1:1/here").ok();
+    let run = |pull: &str| format!("run --rm --network none --pull {pull} 127.0.0.1:1/here true");
+    for pull in ["missing", "never"] {
+        d.docker(&run(pull)).ok();
+    }
+    for tool in [d.docker(&run("always")), d.hull(&run("always"))] {
         assert_eq!(tool.run().status, 125);
     }
     refused(&d, "--pull what", "what");
