@@ -89,7 +89,6 @@ fn rare_limits_arrive_or_are_refused_by_name() {
         }
     }
     for (flags, name) in [
-        ("--blkio-weight-device /dev/vda:500", "/dev/vda"),
         ("--device-read-bps /dev/vda:1mb", "/dev/vda"),
         ("--device-write-bps /dev/vda:1mb", "/dev/vda"),
         ("--device-read-iops /dev/vda:100", "/dev/vda"),
