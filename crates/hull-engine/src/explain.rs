@@ -175,7 +175,9 @@ fn privileges(record: &GuestRecord, plan: &LaunchPlan) -> Topic {
         _ if program > 0 => {
             let profile = match &security.seccomp {
                 Seccomp::Profile(_) => "a profile of the user's",
-                Seccomp::Default | Seccomp::Unconfined => "Docker's default profile",
+                Seccomp::Default | Seccomp::Builtin | Seccomp::Unconfined => {
+                    "Docker's default profile"
+                }
             };
             topic.say("system calls", format!("{profile}, {program} instructions"));
         }
@@ -183,8 +185,8 @@ fn privileges(record: &GuestRecord, plan: &LaunchPlan) -> Topic {
             topic.because("system calls", "all", "--security-opt seccomp=unconfined");
         }
         _ if security.privileged => topic.because("system calls", "all", "--privileged"),
-        Seccomp::Default | Seccomp::Profile(_) => {
-            topic.because("system calls", "all", "this kernel has no seccomp filters");
+        Seccomp::Default | Seccomp::Builtin | Seccomp::Profile(_) => {
+            topic.because("system calls", "all", "neither the daemon nor this kernel filters");
         }
     }
     match plan.process.no_new_privileges {
