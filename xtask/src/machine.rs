@@ -37,11 +37,6 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
-/// The usual tests in the machine, as part of all tests. It needs root only to make its system.
-pub(crate) fn usual() -> Outcome {
-    run(&Arguments { no_install: false, tests: Vec::new(), rest: Vec::new() })
-}
-
 /// Makes the machine unless it is there, boots it with the tests, and fails when one of them does.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if !arguments.no_install {

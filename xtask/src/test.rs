@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::machine;
 use crate::packages::{self, TESTS};
 use crate::run::{self, cargo, ended, find, output, target};
 
@@ -19,9 +18,6 @@ pub(crate) struct Arguments {
     /// Skip what cannot run here instead of installing what is missing
     #[arg(long)]
     no_install: bool,
-    /// Leave out the machine with another kernel (`cargo xtask machine`)
-    #[arg(long)]
-    no_machine: bool,
     /// Passed on to `cargo test`; for all of the workspace unless `-p` names a package
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
@@ -56,8 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     if !arguments.rest.is_empty() {
         return Ok(());
     }
-    crate::attack::run()?;
-    if arguments.no_machine || arguments.no_install { Ok(()) } else { machine::usual() }
+    crate::attack::run()
 }
 
 /// The standard library for the static programs.

@@ -94,7 +94,7 @@ fn rare_limits_arrive_or_are_refused_by_name() {
         ("--device-read-iops /dev/vda:100", "/dev/vda"),
         ("--device-write-iops /dev/vda:100", "/dev/vda"),
         ("--cpu-rt-period 10000", "real-time"),
-        ("--cpu-rt-runtime 5000", "real-time"),
+        ("--cpu-rt-runtime 5000", "rt_runtime_us"),
     ] {
         for done in by_both(flags) {
             let named = done.stderr.contains(name);

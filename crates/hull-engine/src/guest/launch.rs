@@ -20,7 +20,7 @@ use crate::failure::NotStarted;
 use crate::networks::Networks;
 use crate::partners::{self, Partners};
 use crate::scope::Holder;
-use crate::shim::control::{Control, out_of_turn};
+use crate::shim::control::{Control, ControlError, out_of_turn};
 use crate::shim::program;
 use crate::users::{self, Given};
 
@@ -158,9 +158,10 @@ impl Task {
         self.shim = Some(shim);
         let dir = self.run_dir();
         // The shim greets when the guest's namespaces and root are there.
-        let (control, state) = Control::connect_within(&dir, READY_MAX)
-            .await
-            .map_err(Error::internal("connect to the guest's shim"))?;
+        let (control, state) = match Control::connect_within(&dir, READY_MAX).await {
+            Ok(connected) => connected,
+            Err(error) => return Err(self.unreachable(error)),
+        };
         self.control = Some(control);
         let pid = ready(state.phase)?;
         // The guest's process keeps the scope there now.
@@ -175,6 +176,15 @@ impl Task {
         // It runs: a full disk does not end it. The next daemon finds it by its shim.
         self.save_logged().await;
         Ok(())
+    }
+
+    /// Why the shim of this start cannot be reached: a guest that fails at once may have ended, and
+    /// its shim with it, before we came; then its reason is in the exit file.
+    fn unreachable(&self, error: ControlError) -> NotStarted {
+        match self.engine.paths.exit_record(&self.record.id).and_then(|exit| exit.failure) {
+            Some(failure) => failure.into(),
+            None => Error::internal("connect to the guest's shim")(error).into(),
+        }
     }
 
     /// Lets the guest run its program.
