@@ -24,7 +24,7 @@ const PREPARE_MAX: Duration = Duration::from_secs(30);
 pub struct Executed {
     /// The process, a child of the caller.
     pub running: Running,
-    /// For [`Stdio::Terminal`].
+    /// For [`crate::launch::Stdio::Terminal`].
     pub terminal: Option<OwnedFd>,
 }
 

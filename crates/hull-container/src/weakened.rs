@@ -2,7 +2,7 @@
 //!
 //! Only the feature `weakened` makes that possible, only `cargo xtask attack` asks for it, and it does
 //! not compile without debug assertions: no release can have it (docs/decisions/0015). Without the
-//! feature [`stands`] is the constant `true`.
+//! feature `stands` is the constant `true`.
 
 #[cfg(all(feature = "weakened", not(debug_assertions)))]
 compile_error!(

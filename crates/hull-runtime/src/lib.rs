@@ -1,7 +1,7 @@
 //! `hull runtime`: the command line of an OCI runtime, for who would call runc or crun.
 //!
 //! One process for each call, one thread, no daemon: what is to be remembered between two calls is
-//! in [`state`]. A configuration becomes a plan in [`plan`], purely; [`hull_container`] carries it
+//! in `state`. A configuration becomes a plan in `plan`, purely; [`hull_container`] carries it
 //! out.
 
 mod arguments;

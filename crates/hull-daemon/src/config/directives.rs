@@ -79,7 +79,7 @@ pub struct Directives {
     #[arg(long, value_name = "BASE:COUNT")]
     pub userns_pool: Option<String>,
 
-    /// One range of host ids for all guests, that of a user in /etc/subuid: USER[:GROUP], default
+    /// One range of host ids for all guests, that of a user in /etc/subuid: USER or USER:GROUP, default
     #[arg(long, value_name = "USER[:GROUP]")]
     pub userns_remap: Option<String>,
 
