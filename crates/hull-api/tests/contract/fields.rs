@@ -71,7 +71,9 @@ fn meaningful(field: &str) -> Option<Value> {
         "Devices" => {
             json!([{"PathOnHost": "/dev/x", "PathInContainer": "/dev/x", "CgroupPermissions": "r"}])
         }
-        "DeviceRequests" => json!([{"Count": -1}]),
+        "DeviceRequests" => json!([{
+            "Driver": "", "Count": -1, "DeviceIDs": null, "Capabilities": [["gpu"]], "Options": {},
+        }]),
         "Ulimits" => json!([{"Name": "core", "Soft": 1, "Hard": 1}]),
         "MaskedPaths" | "ReadonlyPaths" => json!(["/x"]),
         "Dns" => json!(["1.1.1.1"]),
